@@ -1,0 +1,67 @@
+"""Accepting a message: one committed row is the whole promise of a 202. No broker, no provider, no network."""
+
+from datetime import timedelta
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from dispatch import transitions, wakeup
+from dispatch.models import Message
+from dispatch.serializers import PRIORITIES
+from dispatch.states import State
+from dispatch.transitions import Change
+from sendmsg.accounts.keys import Mode
+from sendmsg.accounts.models import Account
+from sendmsg.api.authentication import Client
+from sendmsg.journal.events import Event, EventType, record
+from sendmsg.telemetry import metrics
+
+
+def accept(client: Client, wanted: dict[str, Any]) -> Message:
+    """Store a validated `NewMessage` and its first event, inside the caller's transaction."""
+    now = timezone.now()
+    send_at = wanted.get("send_at")
+    due_at = max(send_at, now) if send_at else now
+    validity = timedelta(seconds=wanted["valid_for"]) if "valid_for" in wanted else settings.DEFAULT_VALIDITY
+    message = Message.objects.create(
+        account_id=client.account_id,
+        test=client.mode is Mode.TEST,
+        channel=wanted["channel"],
+        to=wanted["to"],
+        sender=wanted["from"] if "from" in wanted else _default_sender(client),
+        body=wanted["body"],
+        segments=wanted["segments"],
+        encoding=wanted["encoding"],
+        priority=PRIORITIES[wanted["priority"]],
+        client_reference=wanted.get("client_reference", ""),
+        metadata=wanted.get("metadata", {}),
+        send_at=send_at,
+        due_at=due_at,
+        expires_at=due_at + validity,
+        created_at=now,
+        updated_at=now,
+    )
+    data = {"channel": message.channel, "segments": message.segments, "priority": wanted["priority"]}
+    record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
+    transaction.on_commit(lambda: _after_commit(message, due_at <= now))
+    return message
+
+
+def cancel(message: Message) -> bool:
+    """Take a message back; False when it has left, may have left, or is final. Needs the caller's transaction."""
+    locked = Message.objects.select_for_update().get(pk=message.pk)
+    if locked.in_doubt:
+        return False
+    return bool(transitions.apply([Change(locked.id, State.CANCELED)]))
+
+
+def _default_sender(client: Client) -> str:
+    return Account.objects.values_list("default_sender", flat=True).get(pk=client.account_id)
+
+
+def _after_commit(message: Message, due: bool) -> None:
+    metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
+    if due:
+        wakeup.ring()

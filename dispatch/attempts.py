@@ -1,0 +1,144 @@
+"""Claiming messages before the call, and settling them after it: the two writes of a deliver task.
+
+`claim` writes the attempt before anything leaves, so a crash leaves a trace. `settle` records what the provider
+answered and moves the message. Both take a batch in one transaction.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connection as database
+from django.db import transaction
+from django.utils import timezone
+from psycopg2.extras import execute_values
+
+from dispatch import transitions
+from dispatch.directory import Entry
+from dispatch.models import Attempt, Message, ProviderReference
+from dispatch.providers.base import Accepted, Outbound, Provider
+from dispatch.states import State
+from dispatch.transitions import DETAIL_LENGTH, Change
+from dispatch.verdicts import Claim, Ending, decide, outcome_of
+
+FINISH = """
+UPDATE dispatch_attempt a SET finished_at = v.finished_at, outcome = v.outcome, code = v.code, detail = v.detail
+FROM (VALUES %s) AS v(message_id, number, finished_at, outcome, code, detail)
+WHERE a.message_id = v.message_id AND a.number = v.number
+    AND (a.outcome = '' OR (a.outcome = 'unknown' AND v.outcome = 'accepted'))
+"""
+FINISH_ROW = "(%s::uuid, %s::int, %s::timestamptz, %s, %s, %s)"
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A claimed message: the claim, and what goes to the provider."""
+
+    claim: Claim
+    outbound: Outbound
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """How one claim ended, and when."""
+
+    claim: Claim
+    ending: Ending
+    at: datetime
+
+
+def claim(references: Sequence[tuple[UUID, int]], entry: Entry, provider: type[Provider]) -> list[Held]:
+    """Take the messages that are still in the release the task names; the others are somebody else's, or done."""
+    with transaction.atomic():
+        now = timezone.now()
+        moved = transitions.apply(
+            [
+                Change(
+                    message_id,
+                    State.SENDING,
+                    release=release,
+                    lease_until=now + settings.SEND_LEASE,
+                    data={"connection": entry.name},
+                )
+                for message_id, release in references
+            ]
+        )
+        tries = {move.message_id: move.tries for move in moved}
+        rows = Message.objects.filter(id__in=tries).order_by("priority", "due_at")
+        held = [_held(row, entry, provider.capabilities.deduplicates) for row in rows]
+        Attempt.objects.bulk_create(
+            Attempt(
+                message_id=item.claim.message_id,
+                number=item.claim.attempt,
+                connection_id=entry.id,
+                started_at=now,
+            )
+            for item in held
+        )
+    return held
+
+
+def settle(settlements: Sequence[Settlement]) -> None:
+    """Record the endings and move the messages, unless somebody else has meanwhile.
+
+    An id that the provider gave is kept even then: its receipt will name it.
+    """
+    with transaction.atomic():
+        _finish_attempts(settlements)
+        ProviderReference.objects.bulk_create(
+            (
+                ProviderReference(
+                    connection_id=item.claim.connection_id, value=value, message_id=item.claim.message_id
+                )
+                for item in settlements
+                if isinstance(item.ending, Accepted)
+                for value in item.ending.provider_ids
+            ),
+            ignore_conflicts=True,
+        )
+        transitions.apply([decide(item.claim, item.ending, item.at) for item in settlements])
+
+
+def renew(claims: Sequence[Claim]) -> set[UUID]:
+    """Extend the leases of messages still being sent; those that are still ours are returned."""
+    until = timezone.now() + settings.SEND_LEASE
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE dispatch_message SET lease_until = %s WHERE state = 'sending' AND (id, release) IN"
+            " (SELECT * FROM unnest(%s::uuid[], %s::int[])) RETURNING id",
+            [until, [str(claim.message_id) for claim in claims], [claim.release for claim in claims]],
+        )
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _held(row: Message, entry: Entry, deduplicates: bool) -> Held:
+    return Held(
+        Claim(
+            message_id=row.id,
+            release=row.release,
+            attempt=row.tries,
+            connection_id=entry.id,
+            deduplicates=deduplicates,
+            in_doubt=row.in_doubt,
+            expires_at=row.expires_at,
+        ),
+        Outbound(message_id=row.id, to=row.to, sender=row.sender, body=row.body, channel=row.channel),
+    )
+
+
+def _finish_attempts(settlements: Sequence[Settlement]) -> None:
+    rows = [
+        (
+            str(item.claim.message_id),
+            item.claim.attempt,
+            item.at,
+            outcome_of(item.ending).value,
+            getattr(item.ending, "code", ""),
+            getattr(item.ending, "detail", "")[:DETAIL_LENGTH],
+        )
+        for item in settlements
+    ]
+    with database.cursor() as cursor:
+        execute_values(cursor.cursor, FINISH, rows, template=FINISH_ROW, page_size=1000)

@@ -1,0 +1,86 @@
+"""The connections as every process sees them: read from the database, kept for a moment, never mutable.
+
+While the database is away the last list read goes on serving, so a webhook can still be verified and buffered.
+"""
+
+import time
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db import Error
+
+from dispatch.models import Connection
+from dispatch.providers import registry
+from dispatch.providers.base import ConnectionConfig, Provider
+
+KEPT = 2.0  # seconds until a change in the admin is noticed
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One connection. Equal entries mean that nothing about it changed."""
+
+    id: int
+    name: str
+    provider: str
+    base_url: str
+    credentials: dict[str, Any] = field(repr=False)
+    sandbox: bool
+    enabled: bool
+    weight: int
+    concurrency: int
+    updated_at: datetime
+
+    def build(self) -> Provider:
+        """A client for this connection; raises `UnknownProvider` or `ConfigurationError`."""
+        return registry.get(self.provider)(
+            ConnectionConfig(
+                name=self.name,
+                base_url=self.base_url,
+                credentials=self.credentials,
+                receipt_url=f"{settings.PUBLIC_URL}/webhooks/{self.provider}/{self.name}",
+                concurrency=self.concurrency,
+                connect_timeout=settings.CONNECT_TIMEOUT,
+                read_timeout=settings.READ_TIMEOUT,
+                total_timeout=settings.TOTAL_TIMEOUT,
+            )
+        )
+
+
+_entries: dict[str, Entry] = {}
+_read_at = float("-inf")
+
+
+def entries() -> dict[str, Entry]:
+    """All connections by name, enabled or not."""
+    global _entries, _read_at
+    if time.monotonic() - _read_at > KEPT:
+        try:
+            _entries = {
+                row.name: Entry(
+                    id=row.pk,
+                    name=row.name,
+                    provider=row.provider,
+                    base_url=row.base_url,
+                    credentials=row.credentials,
+                    sandbox=row.sandbox,
+                    enabled=row.enabled,
+                    weight=row.weight,
+                    concurrency=row.concurrency,
+                    updated_at=row.updated_at,
+                )
+                for row in Connection.objects.all()
+            }
+        except Error:
+            if not _entries:
+                raise
+        _read_at = time.monotonic()
+    return _entries
+
+
+def forget() -> None:
+    """Read anew at the next call."""
+    global _read_at
+    _read_at = float("-inf")

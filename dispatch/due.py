@@ -1,0 +1,64 @@
+"""Claims the rows that are due, most urgent first, and locks them until the caller's transaction ends."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection as database
+
+from dispatch.routing import Lane
+from dispatch.vocabulary import Channel, Priority
+
+LANES = tuple(Lane(test, channel.value) for test in (False, True) for channel in Channel)
+
+# One range scan for each priority: a single ORDER BY priority, due_at would walk over every scheduled row of a
+# priority before it reaches the next one. SKIP LOCKED lets several relays share the work.
+STATEMENT = """
+SELECT m.id, m.test, m.channel, m.in_doubt, m.connection_id, m.expires_at
+FROM unnest(%(priorities)s::int[]) WITH ORDINALITY AS urgency(priority, rank)
+CROSS JOIN LATERAL (
+    SELECT * FROM dispatch_message
+    WHERE state = 'queued' AND priority = urgency.priority AND due_at <= %(now)s
+        AND (test, channel) IN (SELECT * FROM unnest(%(tests)s::bool[], %(channels)s::text[]))
+    ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
+) m
+LIMIT %(limit)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What the relay needs to know of a due message."""
+
+    id: UUID
+    lane: Lane
+    in_doubt: bool
+    connection_id: int | None
+    expires_at: datetime
+
+    @property
+    def pinned(self) -> bool:
+        """Only the connection that may have taken it can recognise a repeat."""
+        return self.in_doubt and self.connection_id is not None
+
+
+def claim(lanes: Collection[Lane], now: datetime, limit: int) -> list[Row]:
+    """Up to `limit` due rows of these lanes, locked. Must run inside a transaction."""
+    if not lanes or limit <= 0:
+        return []
+    with database.cursor() as cursor:
+        cursor.execute(
+            STATEMENT,
+            {
+                "priorities": [priority.value for priority in sorted(Priority)],
+                "now": now,
+                "tests": [lane.test for lane in lanes],
+                "channels": [lane.channel for lane in lanes],
+                "limit": limit,
+            },
+        )
+        return [
+            Row(row[0], Lane(row[1], row[2]), in_doubt=row[3], connection_id=row[4], expires_at=row[5])
+            for row in cursor.fetchall()
+        ]

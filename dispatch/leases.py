@@ -1,0 +1,77 @@
+"""Frees messages whose lease ended: their task never came, or the worker that held them is gone.
+
+A `released` message was not claimed by anybody, so it is simply queued again. A `sending` one may have reached the
+provider: its open attempt ends as unknown, and the verdict on unknown outcomes applies.
+"""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from django.db import transaction
+
+from dispatch import directory, transitions
+from dispatch.models import Attempt, Message
+from dispatch.providers import registry
+from dispatch.providers.base import Unknown
+from dispatch.states import State
+from dispatch.transitions import Change
+from dispatch.verdicts import Claim, decide
+from dispatch.vocabulary import AttemptOutcome
+from sendmsg.telemetry import metrics
+
+BATCH = 500  # rows a sweep
+LOST = Unknown("worker_lost", "the worker that held the message is gone")
+
+
+def free_ended(now: datetime) -> int:
+    """Move every message (up to a batch of each kind) whose lease ended before `now`; how many moved."""
+    with transaction.atomic():
+        return _free_released(now) + _free_sending(now)
+
+
+def _ended(state: State, now: datetime) -> list[Message]:
+    rows = Message.objects.filter(state=state, lease_until__lt=now).order_by("id")
+    return list(rows.select_for_update(skip_locked=True)[:BATCH])
+
+
+def _free_released(now: datetime) -> int:
+    moved = transitions.apply(
+        [
+            Change(row.id, State.QUEUED, release=row.release, due_at=now, data={"code": "lease_ended"})
+            for row in _ended(State.RELEASED, now)
+        ]
+    )
+    metrics.LEASES_EXPIRED.labels(State.RELEASED.value).inc(len(moved))
+    return len(moved)
+
+
+def _free_sending(now: datetime) -> int:
+    rows = _ended(State.SENDING, now)
+    if not rows:
+        return 0
+    deduplicates = {
+        entry.id: registry.get(entry.provider).capabilities.deduplicates for entry in directory.entries().values()
+    }
+    moved = transitions.apply([decide(_claim(row, deduplicates), LOST, now) for row in rows])
+    _close_attempts([row.id for row in rows], now)
+    metrics.LEASES_EXPIRED.labels(State.SENDING.value).inc(len(moved))
+    return len(moved)
+
+
+def _claim(row: Message, deduplicates: dict[int, bool]) -> Claim:
+    assert row.connection_id is not None  # no message is sent without one
+    return Claim(
+        message_id=row.id,
+        release=row.release,
+        attempt=row.tries,
+        connection_id=row.connection_id,
+        deduplicates=deduplicates.get(row.connection_id, False),
+        in_doubt=row.in_doubt,
+        expires_at=row.expires_at,
+    )
+
+
+def _close_attempts(message_ids: Iterable[object], now: datetime) -> None:
+    Attempt.objects.filter(message_id__in=message_ids, outcome="").update(
+        outcome=AttemptOutcome.UNKNOWN, code=LOST.code, detail=LOST.detail, finished_at=now
+    )

@@ -1,0 +1,82 @@
+"""Telephone numbers: the one spelling SendMSG stores, and the one it shows.
+
+Every number is kept in E.164 (`+447700900123`), so that two spellings of a number are one recipient wherever
+recipients are compared. A number must be *possible* (its length fits its country) but need not be *valid*
+(in a range known to be allocated): newly opened ranges, and the ranges reserved for fiction and tests, are
+possible and not valid.
+"""
+
+import re
+from typing import Final
+
+import phonenumbers
+
+MAX_TEXT_LENGTH: Final = 32
+"""Characters accepted before parsing: 15 digits with a separator after each, and a little more."""
+
+MAX_DIGITS: Final = 15
+"""Digits of an number with its country code (ITU-T E.164 §6); phonenumbers knows longer ones."""
+
+_SEPARATORS: Final = str.maketrans("", "", " -().")
+# Only ASCII digits: `\d` and phonenumbers also take the digits of every other script.
+_DIGITS: Final = re.compile(r"[0-9]+")
+
+
+class InvalidNumber(ValueError):
+    """A text that is no number to send to. `code` is stable; `detail` is for people and repeats no input.
+
+    Codes: `number_missing_plus` (digits without the leading +), `number_invalid` (not a number, or of no
+    country), `number_not_possible` (too short or too long for its country).
+    """
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+
+
+def normalise(text: str) -> str:
+    """`text` in E.164, without its spaces, dashes, dots and parentheses.
+
+    Normalising the answer gives it again. Raises InvalidNumber. Letters and extensions are refused:
+    phonenumbers would dial the first as on a keypad and forget the second.
+    """
+    compact = _compact(text)
+    number = _parse(compact)
+    # A second national prefix ("+359 00 …") survives one parse and not the next: two numbers for one phone.
+    if number != compact and _parse(number) != number:
+        raise InvalidNumber("number_invalid", "The number has more than one national prefix.")
+    return number
+
+
+def mask(number: str) -> str:
+    """An E.164 number for logs and screens: `+4477****123`. At least four characters are always hidden."""
+    if len(number) >= 12:
+        return f"{number[:5]}****{number[-3:]}"
+    if len(number) >= 9:
+        return f"{number[:3]}****{number[-2:]}"
+    return "****"
+
+
+def _compact(text: str) -> str:
+    """`+` and ASCII digits, whatever the separators were."""
+    if len(text) > MAX_TEXT_LENGTH:
+        raise InvalidNumber("number_invalid", f"A number has at most {MAX_TEXT_LENGTH} characters.")
+    compact = text.translate(_SEPARATORS)
+    if not _DIGITS.fullmatch(compact.removeprefix("+")):
+        raise InvalidNumber("number_invalid", "A number is a + and digits, such as +447700900123.")
+    if not compact.startswith("+"):
+        raise InvalidNumber("number_missing_plus", "A number starts with + and its country code.")
+    return compact
+
+
+def _parse(compact: str) -> str:
+    """The E.164 form of a compact number: loses a national prefix ("+44 (0)7700 …")."""
+    try:
+        parsed = phonenumbers.parse(compact)
+    except phonenumbers.NumberParseException as error:
+        raise InvalidNumber("number_invalid", "No known country code, or no digits after it.") from error
+    number = phonenumbers.format_number(parsed, phonenumbers.PhoneNumberFormat.E164)
+    if not phonenumbers.is_possible_number(parsed) or len(number) > MAX_DIGITS + 1:
+        raise InvalidNumber("number_not_possible", "The number is too short or too long for its country.")
+    return number

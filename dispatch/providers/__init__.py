@@ -1,0 +1,1 @@
+"""One file for each provider; `registry` finds them by name, `base` has the contract."""

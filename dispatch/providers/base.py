@@ -1,0 +1,214 @@
+"""What every provider adapter takes and gives back: frozen values in, one typed outcome per message out.
+
+An adapter translates between these values and one provider's wire format, and nothing else: it holds no state between
+calls, retries nothing, sleeps nowhere and knows no models. What an outcome means for the message (wait, fail over, give
+up, ask) is decided by the engine. Codes are stable words of ours, at most `MAX_CODE` characters; details are for
+operators and never quote what a provider wrote beyond `word()`, because providers echo numbers, bodies and keys.
+"""
+
+import re
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final
+from uuid import UUID
+
+from sendmsg.errors import ConfigurationError, NotSent, OutcomeUnknown
+from sendmsg.http import NOT_SENT_CODES, HttpClient, build_session
+
+MAX_CODE: Final = 60  # characters of a code
+MAX_PROVIDER_ID: Final = 128  # characters; the longest real ones (WhatsApp's `wamid.…`) have about 70
+
+_PROVIDER_ID = re.compile(rf"[\x21-\x7e]{{1,{MAX_PROVIDER_ID}}}")
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """One message for a provider. `sender` may be empty: the provider's own default then. `channel`: sms, whatsapp."""
+
+    message_id: UUID
+    to: str = field(repr=False)
+    sender: str
+    body: str = field(repr=False)
+    channel: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The provider took it. Several ids where the provider counts parts as messages; at least one, in its order."""
+
+    provider_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """Refused for good: the same message would be refused again, and by other providers most likely too."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Not taken; the provider is well and asked for it later. `after`: seconds from now, None if it didn't say."""
+
+    code: str
+    detail: str
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The provider can't serve us and NOTHING was sent, so failing over is safe. `after` as in `Retry`."""
+
+    code: str
+    detail: str
+    after: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """It may have been sent. Repeating it is safe only where the provider deduplicates by our key."""
+
+    code: str
+    detail: str
+
+
+Outcome = Accepted | Rejected | Retry | Unavailable | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One row of an adapter's error table: the kind of outcome, and our code for it."""
+
+    kind: type[Rejected] | type[Retry] | type[Unavailable] | type[Unknown]
+    code: str
+
+    def outcome(self, detail: str, after: float | None = None) -> Outcome:
+        """`after` in seconds; dropped by kinds that have no use for it."""
+        if issubclass(self.kind, Retry | Unavailable):
+            return self.kind(self.code, detail, after)
+        return self.kind(self.code, detail)
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What a provider can do, as data: routing and the documentation read it.
+
+    `batch_size`: the most messages one HTTP call takes. `deduplicates`: a repeated message id is recognised and not sent
+    again, so an unknown outcome may be resolved by repeating. `fetches_status`: the outcome can be asked for later.
+    """
+
+    channels: frozenset[str]
+    batch_size: int
+    deduplicates: bool
+    fetches_status: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionConfig:
+    """One account at a provider. Timeouts in seconds; `concurrency` is the most HTTP calls at once in this process."""
+
+    name: str
+    base_url: str
+    credentials: Mapping[str, Any] = field(repr=False)
+    receipt_url: str | None
+    concurrency: int
+    connect_timeout: float
+    read_timeout: float
+    total_timeout: float
+
+    def credential(self, key: str) -> str:
+        """The credential, which must be there as text fit for a header; `ConfigurationError` names it otherwise."""
+        value = self.credentials.get(key)
+        if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
+            raise ConfigurationError(
+                f"Connection {self.name}: the credential {key!r} is missing or malformed."
+            )
+        return value
+
+
+class Provider(ABC):
+    """An adapter. One instance serves one connection, and `send` may be called by many threads at once."""
+
+    slug: ClassVar[str]
+    capabilities: ClassVar[Capabilities]
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        """Raises `ConfigurationError` if the connection can't work. Opens nothing yet."""
+        self.config = config
+
+    @abstractmethod
+    def send(self, batch: Sequence[Outbound]) -> list[Outcome]:
+        """One outcome per message, in order. Whatever the provider or the network does is an outcome, never raised.
+
+        Returns within twice `total_timeout`, whatever the length of the batch.
+        """
+
+    def close(self) -> None:
+        """Lets go of sockets. The instance is of no use afterwards. May be called twice."""
+
+
+class HttpProvider(Provider):
+    """An adapter that makes one HTTP call per message: it implements `attempt`, and inherits the care around it.
+
+    A batch ends early at an outcome that speaks for the provider and not for the message (unreachable, our credentials
+    refused, throttled): the rest gets the same outcome without a call, so that a dead provider costs one timeout and a
+    throttling one is left alone. The rest of a batch that used up `total_timeout` is handed back as `Retry`.
+    """
+
+    stops_batch: ClassVar[frozenset[str]] = NOT_SENT_CODES | {"unauthorized", "throttled"}
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        super().__init__(config)
+        if not config.base_url.startswith(("https://", "http://")):
+            raise ConfigurationError(
+                f"Connection {config.name}: the base URL needs to begin with https:// or http://."
+            )
+        self.base_url = config.base_url.rstrip("/")
+        self.http: HttpClient = build_session(
+            connect_timeout=config.connect_timeout,
+            read_timeout=config.read_timeout,
+            total_timeout=config.total_timeout,
+            pool_size=config.concurrency,
+        )
+
+    @abstractmethod
+    def attempt(self, message: Outbound) -> Outcome:
+        """One call. May raise `NotSent` and `OutcomeUnknown` as the HTTP client does."""
+
+    def send(self, batch: Sequence[Outbound]) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        give_up_at = time.monotonic() + self.config.total_timeout
+        for message in batch:
+            if time.monotonic() >= give_up_at:
+                outcomes.append(Retry("batch_deadline", "not attempted: the batch took too long", after=0.0))
+                continue
+            outcome = self._outcome(message)
+            outcomes.append(outcome)
+            if isinstance(outcome, Retry | Unavailable) and outcome.code in self.stops_batch:
+                return outcomes + [outcome] * (len(batch) - len(outcomes))
+        return outcomes
+
+    def close(self) -> None:
+        self.http.close()
+
+    def _outcome(self, message: Outbound) -> Outcome:
+        try:
+            return self.attempt(message)
+        except NotSent as error:
+            return Unavailable(error.code, error.detail, after=None)
+        except OutcomeUnknown as error:
+            return Unknown(error.code, error.detail)
+
+
+def provider_id(value: object) -> str | None:
+    """`value` if it can be a provider's id (visible ASCII, not too long for the database), else None."""
+    return value if isinstance(value, str) and _PROVIDER_ID.fullmatch(value) else None
+
+
+def word(value: object) -> str | None:
+    """`value` if it is a bare word such as an error code: no digits, so neither a number nor a key. Else None."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None

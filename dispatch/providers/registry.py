@@ -1,0 +1,27 @@
+"""The adapters by name. A name is stored with connections, so it never changes; adapters are imported when first used."""
+
+from collections.abc import Mapping
+from functools import cache
+from importlib import import_module
+from types import MappingProxyType
+from typing import Final
+
+from dispatch.providers.base import Provider
+from sendmsg.errors import UnknownProvider
+
+PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "sendmsg": "dispatch.providers.sendmsg.SendMSGProvider",
+    }
+)
+
+
+@cache
+def get(slug: str) -> type[Provider]:
+    """The adapter's class; `UnknownProvider` if there is none by this name."""
+    try:
+        module, _, name = PROVIDERS[slug].rpartition(".")
+    except KeyError:
+        raise UnknownProvider(f"No provider {slug!r}; known are: {', '.join(sorted(PROVIDERS))}.") from None
+    found: type[Provider] = getattr(import_module(module), name)
+    return found

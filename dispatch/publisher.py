@@ -1,0 +1,60 @@
+"""Puts deliver tasks on the broker, each confirmed before the next step.
+
+Every wait is bounded: connecting, writing, and the confirm. A publish that fails or is not confirmed in time may still
+have arrived; the task it makes is harmless, because it names a release that will be over by then.
+"""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from kombu import Connection, Producer
+
+from dispatch import topology
+from dispatch.tasks import deliver
+from sendmsg.celery import app
+
+CONFIRM_TIMEOUT = 5  # seconds for the broker to say that a task is on disk; the default waits for ever
+Reference = tuple[UUID, int]  # a message and the release that the task is for
+
+
+class Publisher:
+    """One broker connection, held by one relay. Not thread-safe."""
+
+    def __init__(self) -> None:
+        self._connection: Connection | None = None
+        self._producer: Producer | None = None
+        self._declared: set[str] = set()
+
+    def open(self, connections: Sequence[str]) -> None:
+        """Be connected and have the queues declared; raises what kombu raises when the broker is away."""
+        if self._connection is None or not self._connection.connected:
+            self.close()
+            self._connection = app.connection_for_write()
+            self._connection.ensure_connection(max_retries=1, interval_start=0.1, timeout=3)
+            self._producer = app.amqp.Producer(self._connection, auto_declare=False)
+        missing = [name for name in connections if name not in self._declared]
+        if missing:
+            topology.declare(self._connection, missing)
+            self._declared.update(missing)
+
+    def publish(self, connection: str, references: Sequence[Reference]) -> None:
+        """One confirmed task; on any error the connection is dropped, and `open` makes another."""
+        try:
+            deliver.apply_async(
+                args=(connection, [[str(message_id), release] for message_id, release in references]),
+                queue=topology.deliver_queue(connection),
+                producer=self._producer,
+                retry=False,
+                confirm_timeout=CONFIRM_TIMEOUT,
+                argsrepr="",
+                kwargsrepr="",
+            )
+        except Exception:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+        self._connection = self._producer = None
+        self._declared = set()

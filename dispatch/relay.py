@@ -1,0 +1,151 @@
+"""The relay: finds messages that are due, chooses their connection, and hands them to the workers.
+
+New, scheduled, retried and failed-over messages are one thing to it: a row in state `queued` whose `due_at` has come.
+It promises that a row is released to one task at a time, that nothing is released while the broker is away, and that
+a message whose worker, task or relay was lost moves again when its lease ends. Any number of relays may run.
+
+One step: 1. free what lost its lease; 2. make sure that the broker is there; 3. claim due rows of the lanes that have
+room, choose, and commit them as `released`; 4. publish, confirmed; 5. put back what could not be published.
+A relay killed between 3 and 4 leaves rows whose lease ends.
+"""
+
+import logging
+import math
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Count, Min
+from django.utils import timezone
+
+from dispatch import directory, due, leases, routing, transitions, wakeup
+from dispatch.models import Message
+from dispatch.publisher import Publisher, Reference
+from dispatch.states import State
+from dispatch.transitions import Change
+from sendmsg.pump import Pump
+from sendmsg.telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
+SWEEP_EVERY = 1.0  # seconds between looks for ended leases
+PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
+REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
+
+
+class Relay(Pump):
+    name = "relay"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.poll = settings.RELAY_POLL
+        self._publisher = Publisher()
+        self._swept_at = 0.0
+
+    def step(self) -> int:
+        freed = self._sweep()
+        entries = directory.entries()
+        self._publisher.open([entry.name for entry in entries.values()])
+        tasks, finished = release(entries, settings.RELAY_BATCH)
+        for position, (connection, references) in enumerate(tasks):
+            try:
+                self._publisher.publish(connection, references)
+            except Exception:
+                put_back([reference for _, rest in tasks[position:] for reference in rest])
+                raise
+            metrics.RELEASED.labels(connection).inc(len(references))
+        return freed + finished + sum(len(references) for _, references in tasks)
+
+    def wait(self, seconds: float) -> None:
+        """Until somebody rings, the next row is due, or `seconds` have passed."""
+        next_due = Message.objects.filter(state=State.QUEUED).aggregate(at=Min("due_at"))["at"]
+        if next_due is not None:
+            seconds = min(seconds, max((next_due - timezone.now()).total_seconds(), 0.02))
+        wakeup.wait(seconds)
+
+    def close(self) -> None:
+        self._publisher.close()
+
+    def _sweep(self) -> int:
+        if time.monotonic() - self._swept_at < SWEEP_EVERY:
+            return 0
+        self._swept_at = time.monotonic()
+        return leases.free_ended(timezone.now())
+
+
+def release(
+    entries: dict[str, directory.Entry], limit: int
+) -> tuple[list[tuple[str, list[Reference]]], int]:
+    """Release due rows. Returns the tasks to publish, by connection name, and how many rows ended instead."""
+    room = _room(entries)
+    served = {lane: routing.candidates(lane, entries.values()) for lane in due.LANES}
+    lanes = {lane: options for lane, options in served.items() if any(room[option.id] > 0 for option in options)}
+    by_id = {entry.id: entry for entry in entries.values()}
+    chosen: dict[tuple[str, int], str] = {}
+    with transaction.atomic():
+        now = timezone.now()
+        changes: list[Change] = []
+        names: dict[object, str] = {}
+        for row in due.claim(lanes, now, min(limit, sum(max(free, 0) for free in room.values()))):
+            if row.expires_at <= now:
+                changes.append(_ended(row))
+                continue
+            options = [by_id[row.connection_id]] if row.pinned and row.connection_id in by_id else lanes[row.lane]
+            entry = routing.choose(options, room)
+            if entry is None:
+                continue
+            room[entry.id] -= 1
+            names[row.id] = entry.name
+            changes.append(
+                Change(
+                    row.id,
+                    State.RELEASED,
+                    connection_id=entry.id,
+                    lease_until=now + settings.RELEASE_LEASE,
+                    data={"connection": entry.name},
+                )
+            )
+        moved = transitions.apply(changes)
+    by_connection: dict[str, list[Reference]] = defaultdict(list)
+    ended = 0
+    for move in moved:
+        if move.target is State.RELEASED:
+            by_connection[names[move.message_id]].append((move.message_id, move.release))
+        else:
+            ended += 1
+    return [task for name, rows in by_connection.items() for task in _tasks(name, rows)], ended
+
+
+def put_back(references: Sequence[Reference]) -> None:
+    """Queue released rows again whose task may not have reached the broker."""
+    due_at = timezone.now() + REPUBLISH_AFTER
+    transitions.apply(
+        [
+            Change(message_id, State.QUEUED, release=number, due_at=due_at, data={"code": "broker_unavailable"})
+            for message_id, number in references
+        ]
+    )
+
+
+def _room(entries: dict[str, directory.Entry]) -> dict[int, int]:
+    """How many more messages each connection may have between release and answer, by connection id."""
+    in_flight = dict(
+        Message.objects.filter(state__in=[State.RELEASED, State.SENDING])
+        .values_list("connection_id")
+        .annotate(count=Count("id"))
+    )
+    return {entry.id: settings.BACKLOG_LIMIT - in_flight.get(entry.id, 0) for entry in entries.values()}
+
+
+def _ended(row: "due.Row") -> Change:
+    """Its time ran out while it waited."""
+    target = State.UNKNOWN if row.in_doubt else State.EXPIRED
+    return Change(row.id, target, data={"code": "expired"})
+
+
+def _tasks(connection: str, references: list[Reference]) -> list[tuple[str, list[Reference]]]:
+    size = max(1, min(settings.TASK_BATCH, math.ceil(len(references) / PARALLEL_TASKS)))
+    return [(connection, references[start : start + size]) for start in range(0, len(references), size)]

@@ -1,0 +1,154 @@
+"""One deliver task: claim a batch, call the provider, settle as answers come.
+
+Calls run in a pool of threads per connection, shared by all tasks of the process, so a connection never has more than
+its `concurrency` calls under way here. Answers are settled in small batches while the rest is still being sent: one
+slow call holds back nobody else's receipt. The lease is renewed meanwhile, and a call that could outlive it is not
+made: a worker that was frozen wakes up, finds its lease over, and leaves the message to whoever has it now.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from threading import Lock
+from uuid import UUID
+
+from django.conf import settings
+from django.db import InterfaceError, OperationalError, connections
+from django.utils import timezone
+
+from dispatch import attempts, directory
+from dispatch.attempts import Held, Settlement
+from dispatch.directory import Entry
+from dispatch.providers.base import Provider, Unknown
+from dispatch.verdicts import NotSent, outcome_of
+from sendmsg.telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
+GATHER = 0.02  # seconds to collect further answers before a settle; a statement for each would cost more than the wait
+LOOK = 1.0  # seconds between looks at the lease while nothing is answered
+SETTLE_TRIES = 30  # times a settle is repeated while the database is away, at most `SETTLE_PAUSE` apart
+SETTLE_PAUSE = 2.0  # seconds
+
+
+class Lease:
+    """Until when, by this process's steady clock, the task may start calls."""
+
+    def __init__(self) -> None:
+        self.renewed()
+
+    def renewed(self) -> None:
+        now = time.monotonic()
+        self.renew_at = now + settings.SEND_LEASE.total_seconds() / 3
+        self.last_start = now + settings.SEND_LEASE.total_seconds() - settings.TOTAL_TIMEOUT
+
+    @property
+    def may_start(self) -> bool:
+        return time.monotonic() < self.last_start
+
+    @property
+    def ageing(self) -> bool:
+        return time.monotonic() >= self.renew_at
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What a process keeps open towards one connection: the client with its sockets, and the threads that use it."""
+
+    entry: Entry
+    provider: Provider
+    pool: ThreadPoolExecutor
+
+
+_lines: dict[str, Line] = {}
+_lines_lock = Lock()
+
+
+def line(name: str) -> Line | None:
+    """The open line to a connection, made anew when its row changed; None when there is no such connection."""
+    entry = directory.entries().get(name)
+    with _lines_lock:
+        current = _lines.get(name)
+        if entry is None or (current is not None and current.entry == entry):
+            return current if entry is not None else None
+        made = Line(entry, entry.build(), ThreadPoolExecutor(entry.concurrency, thread_name_prefix=name))
+        _lines[name] = made
+    if current is not None:
+        current.pool.shutdown(wait=False)  # calls under way finish; tasks that still hold the old line submit no more
+    return made
+
+
+def deliver_batch(name: str, references: Sequence[tuple[UUID, int]]) -> int:
+    """Send the messages that are still ours to send; how many were claimed."""
+    open_line = line(name)
+    if open_line is None:
+        logger.warning("task for an unknown connection name=%s", name)  # its leases end, and routing chooses again
+        return 0
+    held = attempts.claim(references, open_line.entry, type(open_line.provider))
+    if held:
+        _send_all(open_line, held)
+    return len(held)
+
+
+def _send_all(open_line: Line, held: Sequence[Held]) -> None:
+    lease = Lease()
+    calls: dict[Future[Settlement], Held] = {_submit(open_line, item, lease): item for item in held}
+    while calls:
+        done, _ = wait(calls, timeout=LOOK, return_when=FIRST_COMPLETED)
+        if done and len(done) < len(calls):
+            done, _ = wait(calls, timeout=GATHER)
+        if done:
+            _settle([_result(call, calls.pop(call)) for call in done])
+        if calls and lease.ageing:
+            _renew(lease, calls)
+
+
+def _submit(open_line: Line, item: Held, lease: Lease) -> "Future[Settlement]":
+    try:
+        return open_line.pool.submit(_send_one, open_line, item, lease)
+    except RuntimeError:  # the pool was shut down because the connection's row changed meanwhile
+        failed: Future[Settlement] = Future()
+        failed.set_result(Settlement(item.claim, NotSent(), timezone.now()))
+        return failed
+
+
+def _send_one(open_line: Line, item: Held, lease: Lease) -> Settlement:
+    if not lease.may_start or timezone.now() >= item.claim.expires_at:
+        return Settlement(item.claim, NotSent(), timezone.now())
+    started = time.perf_counter()
+    [ending] = open_line.provider.send([item.outbound])
+    metrics.SEND_SECONDS.labels(open_line.entry.name).observe(time.perf_counter() - started)
+    metrics.OUTCOMES.labels(open_line.entry.name, outcome_of(ending).value).inc()
+    return Settlement(item.claim, ending, timezone.now())
+
+
+def _result(call: "Future[Settlement]", item: Held) -> Settlement:
+    error = call.exception()
+    if error is None:
+        return call.result()
+    # An adapter must not raise. If one does, nobody knows how far it came.
+    logger.error("adapter raised message=%s", item.claim.message_id, exc_info=error)
+    return Settlement(item.claim, Unknown("adapter_error", type(error).__name__), timezone.now())
+
+
+def _settle(settlements: Sequence[Settlement]) -> None:
+    for turn in range(SETTLE_TRIES):
+        try:
+            return attempts.settle(settlements)
+        except (OperationalError, InterfaceError) as error:
+            if turn == SETTLE_TRIES - 1:
+                raise
+            logger.warning("settle waits for the database error=%s", type(error).__name__)
+            connections["default"].close()
+            time.sleep(min(0.1 * 2**turn, SETTLE_PAUSE))
+
+
+def _renew(lease: Lease, calls: "dict[Future[Settlement], Held]") -> None:
+    try:
+        attempts.renew([item.claim for item in calls.values()])
+    except (OperationalError, InterfaceError):
+        connections["default"].close()  # the lease ends by itself; no call is started that could outlive it
+    else:
+        lease.renewed()

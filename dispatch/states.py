@@ -1,0 +1,62 @@
+"""The life of a message: its states, and the only ways between them.
+
+    queued ──▶ released ──▶ sending ──▶ sent ──▶ delivered
+      ▲  ╰──────────┴─ lease ran out, retry ─╯      ├──▶ undelivered ──▶ delivered (a late receipt corrects)
+      │                                             ╰──▶ unknown
+      ╰─ from released and sending
+    queued, released ──▶ canceled           queued, released, sending ──▶ failed | expired | unknown
+
+Every change is one conditional UPDATE that names the edge (`dispatch.transitions`): a state never moves any other way,
+so a late receipt, a stale task or a second worker finds nothing to change.
+"""
+
+from django.db.models import TextChoices
+
+
+class State(TextChoices):
+    QUEUED = "queued", "queued"  # due at `due_at`: new, scheduled or waiting for its next try
+    RELEASED = "released", "released"  # a connection was chosen, a task is on its way to a worker
+    SENDING = "sending", "sending"  # a worker holds it and calls the provider
+    SENT = "sent", "sent"  # the provider took it
+    DELIVERED = "delivered", "delivered"  # the provider says it arrived
+    UNDELIVERED = "undelivered", "undelivered"  # the provider says it did not
+    FAILED = "failed", "failed"  # refused for good; a dead letter
+    EXPIRED = "expired", "expired"  # its time ran out before a provider took it; a dead letter
+    CANCELED = "canceled", "canceled"  # the client took it back before it left
+    UNKNOWN = "unknown", "unknown"  # it may have been sent and nobody can say
+
+
+EDGES: frozenset[tuple[State, State]] = frozenset(
+    {
+        (State.QUEUED, State.RELEASED),
+        (State.QUEUED, State.CANCELED),
+        (State.QUEUED, State.FAILED),
+        (State.QUEUED, State.EXPIRED),
+        (State.QUEUED, State.UNKNOWN),  # its time ran out, and an earlier try may have gone through
+        (State.RELEASED, State.SENDING),
+        (State.RELEASED, State.QUEUED),  # could not be published, or no worker came
+        (State.RELEASED, State.CANCELED),
+        (State.SENDING, State.SENT),
+        (State.SENDING, State.QUEUED),  # another try
+        (State.SENDING, State.FAILED),
+        (State.SENDING, State.EXPIRED),
+        (State.SENDING, State.UNKNOWN),
+        (State.SENT, State.DELIVERED),
+        (State.SENT, State.UNDELIVERED),
+        (State.SENT, State.UNKNOWN),
+        (State.UNKNOWN, State.DELIVERED),
+        (State.UNKNOWN, State.UNDELIVERED),
+        (State.UNDELIVERED, State.DELIVERED),
+        (State.EXPIRED, State.DELIVERED),
+    }
+)
+
+FINAL: frozenset[State] = frozenset(
+    {State.DELIVERED, State.UNDELIVERED, State.FAILED, State.EXPIRED, State.CANCELED, State.UNKNOWN}
+)
+DEAD: frozenset[State] = frozenset({State.FAILED, State.EXPIRED})
+"""Final states that leave a dead letter for an operator to read."""
+
+
+def allowed(source: State, target: State) -> bool:
+    return (source, target) in EDGES

@@ -1,0 +1,133 @@
+"""The one function through which a message changes its state.
+
+`apply` moves a batch in ONE statement: it locks the rows in order of id (so that two batches can't deadlock), checks
+each change against the graph of `dispatch.states` and against the release it belongs to, writes the events to the
+journal and the dead letters of those that failed for good. All of it happens, or none; a change whose edge does not
+exist any more is passed over and missing from the answer.
+"""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection as database
+
+from dispatch.states import DEAD, EDGES, FINAL, State
+from sendmsg.telemetry import metrics
+
+DETAIL_LENGTH = 300  # characters; what the columns hold
+
+# Both `locked` and the UPDATE see one row: FOR UPDATE waits for a rival and re-reads, and the UPDATE re-checks its
+# conditions against that newest version (EvalPlanQual), so a state that a rival has just moved is not moved twice.
+STATEMENT = """
+WITH change AS (
+    SELECT * FROM unnest(
+        %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
+        %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(in_doubt)s::bool[],
+        %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[]
+    ) AS c(id, release, target, due_at, lease_until, connection_id, in_doubt, code, detail, data)
+), locked AS (
+    SELECT m.id, m.state FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
+), moved AS (
+    UPDATE dispatch_message m SET
+        state = c.target,
+        release = m.release + (c.target = 'released')::int,
+        tries = m.tries + (c.target = 'sending')::int,
+        due_at = COALESCE(c.due_at, m.due_at),
+        lease_until = c.lease_until,
+        connection_id = COALESCE(c.connection_id, m.connection_id),
+        in_doubt = COALESCE(c.in_doubt, m.in_doubt),
+        error_code = COALESCE(c.code, m.error_code),
+        error_detail = COALESCE(c.detail, m.error_detail),
+        updated_at = clock_timestamp()
+    FROM change c
+    JOIN locked l ON l.id = c.id
+    JOIN unnest(%(sources)s::text[], %(targets)s::text[]) AS edge(source, target)
+        ON edge.source = l.state AND edge.target = c.target
+    WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
+    RETURNING m.id, m.account_id, m.release, m.tries, l.state AS source, m.state AS target,
+        m.error_code, m.error_detail, m.updated_at, c.data
+), journaled AS (
+    INSERT INTO journal_journalentry (events)
+    SELECT jsonb_agg(jsonb_build_object(
+        'id', gen_random_uuid(), 'message', id, 'account', account_id,
+        'type', CASE target WHEN 'queued' THEN 'retrying' ELSE target END,
+        'at', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        'data', CASE WHEN tries > 0 THEN data || jsonb_build_object('attempt', tries) ELSE data END
+    )) FROM moved HAVING count(*) > 0
+), dead AS (
+    INSERT INTO dispatch_deadletter (message_id, queue, reason, detail, task)
+    SELECT id, '', COALESCE(NULLIF(error_code, ''), target), error_detail, '' FROM moved WHERE target = ANY(%(dead)s)
+)
+SELECT id, release, tries, source, target FROM moved
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One wanted move. What is None stays as it is, except `lease_until`, which ends with the state that had it.
+
+    `release`: move only if the message is still in that release. `code` and `detail`: the error to show; "" clears it.
+    `data`: goes into the event: codes, names and numbers only.
+    """
+
+    message_id: UUID
+    target: State
+    release: int | None = None
+    due_at: datetime | None = None
+    lease_until: datetime | None = None
+    connection_id: int | None = None
+    in_doubt: bool | None = None
+    code: str | None = None
+    detail: str | None = None
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A change that happened: the release and the number of tries are those after it."""
+
+    message_id: UUID
+    release: int
+    tries: int
+    source: State
+    target: State
+
+
+def apply(changes: Sequence[Change]) -> list[Moved]:
+    """Make the changes that the graph still allows; at most one change a message. Those made are returned."""
+    if not changes:
+        return []
+    with database.cursor() as cursor:
+        cursor.execute(STATEMENT, _parameters(changes))
+        moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4])) for row in cursor.fetchall()]
+    for move in moved:
+        if move.target in FINAL:
+            metrics.FINAL.labels(move.target.value).inc()
+    return moved
+
+
+def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
+    edges = sorted(EDGES)
+    return {
+        "id": [str(change.message_id) for change in changes],
+        "release": [change.release for change in changes],
+        "target": [change.target.value for change in changes],
+        "due_at": [change.due_at for change in changes],
+        "lease_until": [change.lease_until for change in changes],
+        "connection": [change.connection_id for change in changes],
+        "in_doubt": [change.in_doubt for change in changes],
+        "code": [change.code for change in changes],
+        "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
+        "data": [json.dumps(dict(change.data)) for change in changes],
+        "sources": [source.value for source, _ in edges],
+        "targets": [target.value for _, target in edges],
+        "dead": _values(DEAD),
+    }
+
+
+def _values(states: Iterable[State]) -> list[str]:
+    return sorted(state.value for state in states)

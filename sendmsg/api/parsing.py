@@ -1,0 +1,162 @@
+"""Strict JSON: what is accepted has one meaning, everywhere, and can be stored.
+
+At most 64 kB of UTF-8, declared as application/json, an object at the top, no key twice, numbers that exist,
+texts that Postgres can hold. Everything else is refused with a code of its own; nothing is repaired or
+guessed.
+"""
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from io import BytesIO
+from typing import IO, Any, NoReturn
+
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import HttpRequest, HttpResponseBase
+from django.utils.http import parse_header_parameters
+from rest_framework.parsers import BaseParser
+
+from sendmsg.api.fallbacks import problem_response
+from sendmsg.api.problems import FieldError, Problem, pointer
+
+MAX_BODY_BYTES = 65_536  # a message of ten parts with its metadata needs a tenth of it
+MAX_DEPTH = 8  # our deepest request has two levels
+_MAX_INTEGER_CHARACTERS = 20  # the digits and the sign of a 64-bit integer
+_MEDIA_TYPE = "application/json"
+
+
+class StrictJSONParser(BaseParser):
+    """DRF parser. Raises `Problem` and nothing else."""
+
+    media_type = _MEDIA_TYPE
+
+    def parse(
+        self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        """The body as a dict of plain JSON values."""
+        _check_headers(media_type or "", (parser_context or {}).get("request"))
+        return loads(read_bounded(stream))
+
+
+def loads(raw: bytes) -> dict[str, Any]:
+    """Parse the bytes of a body."""
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise Problem("encoding_invalid") from None
+    try:
+        value = json.loads(
+            text,
+            object_pairs_hook=_unique_keys,
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            parse_int=_bounded_integer,
+        )
+    except RecursionError:
+        raise Problem("json_too_deep") from None
+    except ValueError:
+        raise Problem("json_invalid") from None
+    if not isinstance(value, dict):
+        raise Problem("json_not_object")
+    errors = list(_text_errors(value))
+    if errors:
+        raise Problem("text_invalid", errors=errors)
+    return value
+
+
+def read_bounded(stream: IO[Any]) -> bytes:
+    """All of the stream, counted while it is read: what a header claims about its length is not believed."""
+    chunks: list[bytes] = []
+    left = MAX_BODY_BYTES + 1
+    while left and (chunk := stream.read(left)):
+        chunks.append(chunk)
+        left -= len(chunk)
+    if not left:
+        raise Problem("body_too_large")
+    return b"".join(chunks)
+
+
+class ChunkedBodyMiddleware:
+    """Lets Django see a chunked body, which it takes for an empty one.
+
+    Bounded by `MAX_BODY_BYTES` whatever the address: browsers, and so the admin, never send chunks. Behind a
+    server that does not decode them (Django's development server), the client is asked for a length.
+    """
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        chunked = "chunked" in request.headers.get("Transfer-Encoding", "").lower()
+        if chunked and isinstance(request, WSGIRequest):
+            if not request.environ.get("wsgi.input_terminated"):
+                return problem_response(Problem("length_required"))
+            try:
+                body = read_bounded(request.environ["wsgi.input"])
+            except Problem as problem:
+                return problem_response(problem)
+            request._stream = BytesIO(body)
+            request.META["CONTENT_LENGTH"] = str(len(body))
+        return self.get_response(request)
+
+
+def _check_headers(content_type: str, request: Any) -> None:
+    kind, parameters = parse_header_parameters(content_type)
+    if kind.lower() != _MEDIA_TYPE:  # DRF lets a wildcard through
+        raise Problem("media_type_unsupported")
+    if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
+        raise Problem("charset_unsupported")
+    if request is not None and request.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise Problem("content_encoding_unsupported")
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    result = dict(pairs)
+    if len(result) < len(pairs):
+        raise Problem("json_duplicate_key")
+    return result
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise Problem("json_number_invalid")
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise Problem("json_number_invalid")
+    return number
+
+
+def _bounded_integer(digits: str) -> int:
+    if len(digits) > _MAX_INTEGER_CHARACTERS:
+        raise Problem("json_number_invalid")
+    return int(digits)
+
+
+def _text_errors(value: dict[str, Any]) -> Iterator[FieldError]:
+    """Check every text, keys too, and the depth; in a loop, because a client decides how deep it goes."""
+    pending: list[tuple[tuple[str | int, ...], Any]] = [((), value)]
+    while pending:
+        path, item = pending.pop()
+        if len(path) >= MAX_DEPTH and isinstance(item, dict | list):
+            raise Problem("json_too_deep")
+        if isinstance(item, dict):
+            for key in item:
+                if mistake := _mistake(key):
+                    yield FieldError(pointer(*path), *mistake)
+            pending.extend(((*path, key), child) for key, child in item.items() if not _mistake(key))
+        elif isinstance(item, list):
+            pending.extend(((*path, index), child) for index, child in enumerate(item))
+        elif isinstance(item, str) and (mistake := _mistake(item)):
+            yield FieldError(pointer(*path), *mistake)
+
+
+def _mistake(text: str) -> tuple[str, str] | None:
+    if "\0" in text:
+        return "nul", "A text must not contain NUL."
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return "surrogate", "A text must not contain half of a surrogate pair."
+    return None

@@ -1,0 +1,56 @@
+"""What an event is, and how a batch of them is written to the journal."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID, uuid4
+
+from sendmsg.journal.models import JournalEntry
+
+
+class EventType(StrEnum):
+    """Every kind of event in a message's timeline."""
+
+    ACCEPTED = "accepted"  # the client got its 202
+    RELEASED = "released"  # the relay chose a connection and published a task
+    SENDING = "sending"  # a worker claimed it; the provider is being called
+    SENT = "sent"  # the provider accepted it
+    RETRYING = "retrying"  # back in the queue, due later; data says why
+    DELIVERED = "delivered"  # a receipt says it arrived
+    UNDELIVERED = "undelivered"  # a receipt says it did not
+    FAILED = "failed"  # refused for good
+    EXPIRED = "expired"  # its time ran out before a provider took it
+    CANCELED = "canceled"  # the client took it back in time
+    UNKNOWN = "unknown"  # it may have been sent; nobody can say
+    RECEIPT = "receipt"  # a receipt came that changed no state
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One line of a timeline. `data` holds small JSON values: codes, names, numbers; never a body or a recipient."""
+
+    message_id: UUID
+    account_id: UUID
+    type: EventType
+    at: datetime
+    data: Mapping[str, Any] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Any]:
+        """The wire form. The id is made here: it is what makes writing an event twice harmless."""
+        return {
+            "id": str(uuid4()),
+            "message": str(self.message_id),
+            "account": str(self.account_id),
+            "type": self.type.value,
+            "at": self.at.isoformat(),
+            "data": dict(self.data),
+        }
+
+
+def record(events: Iterable[Event]) -> None:
+    """Write the events to the journal, inside the caller's transaction."""
+    batch = [event.as_json() for event in events]
+    if batch:
+        JournalEntry.objects.create(events=batch)

@@ -1,0 +1,20 @@
+"""The journal: events on their way to the logs database.
+
+An event is written here in the same transaction as the change that it tells of, so neither can exist without the
+other whatever is killed when. The log writer (`sendmsg.logs.writer`) moves entries on and deletes them: while the
+logs database is away they wait here and sending goes on. One entry holds the events of one batch.
+"""
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class JournalEntry(models.Model):
+    """A batch of events; `events` is a list of objects as `sendmsg.journal.events.Event.as_json` makes them."""
+
+    id = models.BigAutoField(primary_key=True)
+    created_at = models.DateTimeField(db_default=Now(), editable=False)
+    events = models.JSONField()
+
+    class Meta:
+        verbose_name_plural = "journal entries"

@@ -1,0 +1,51 @@
+"""The log writer: moves events from the journal to the logs database, in bulk.
+
+Promises: an event leaves the journal only after the logs database has it; writing one twice changes nothing; while
+the logs database is away the entries wait and nothing else notices. Several writers may run side by side.
+"""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from django.db import connections, transaction
+from psycopg2.extras import execute_values
+
+from sendmsg.journal.models import JournalEntry
+from sendmsg.logs.partitions import ensure_day
+from sendmsg.logs.router import LOGS
+from sendmsg.pump import Pump
+
+BATCH = 500  # journal entries a step; each may hold the events of a whole task
+INSERT = """
+INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON CONFLICT (id, at) DO NOTHING
+"""
+
+
+class LogWriter(Pump):
+    name = "logs"
+    poll = 0.1  # seconds; a timeline that lags a blink is fine, a poll that costs is not
+
+    def step(self) -> int:
+        with transaction.atomic():
+            entries = list(
+                JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH]
+            )
+            if not entries:
+                return 0
+            write([event for entry in entries for event in entry.events])
+            JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
+        return len(entries)
+
+
+def write(events: list[dict[str, Any]]) -> None:
+    """Insert events (as `Event.as_json` makes them) into the logs database, in one transaction."""
+    with transaction.atomic(using=LOGS):
+        for day in sorted({datetime.fromisoformat(event["at"]).astimezone(UTC).date() for event in events}):
+            ensure_day(day)
+        rows = [
+            (event["id"], event["message"], event["account"], event["type"], event["at"], json.dumps(event["data"]))
+            for event in events
+        ]
+        with connections[LOGS].cursor() as cursor:
+            execute_values(cursor.cursor, INSERT, rows, page_size=1000)

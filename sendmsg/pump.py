@@ -1,0 +1,83 @@
+"""The one loop that moves batches: the relay, the receipts processor, the log writer and their kin are subclasses.
+
+A subclass says what one step does; the loop says when: at once while there is work, after a pause when there is
+none, later and later while a dependency is away, and not at all once SIGTERM or SIGINT asked to stop (the step at
+hand is finished first). A step must leave nothing behind when it raises: its work is simply found again.
+"""
+
+import logging
+import random
+import signal
+import threading
+import time
+from types import FrameType
+from typing import ClassVar
+
+from django.db import close_old_connections
+
+from sendmsg.telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE = 0.1  # seconds after a first failure
+LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
+
+
+class Pump:
+    """Fetch, handle, back off, drain, measure."""
+
+    name: ClassVar[str]
+    poll: float = 1.0
+    """Seconds an idle pump waits before it looks again."""
+
+    def __init__(self) -> None:
+        self.stopping = threading.Event()
+
+    def step(self) -> int:
+        """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""
+        raise NotImplementedError(".step() must be overridden")
+
+    def wait(self, seconds: float) -> None:
+        """Sleep while idle; a subclass that can be woken overrides this. Returns at once when stopping."""
+        self.stopping.wait(seconds)
+
+    def close(self) -> None:
+        """Let go of what the pump holds; called once, after the last step."""
+
+    def run(self) -> None:
+        """Run until a signal asks to stop."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._stop)
+        logger.info("pump started name=%s", self.name)
+        pause = 0.0
+        while not self.stopping.is_set():
+            pause = self._turn(pause)
+        self.close()
+        logger.info("pump stopped name=%s", self.name)
+
+    def _turn(self, pause: float) -> float:
+        """One step and the wait after it; returns the pause to grow from, 0 when all is well."""
+        started = time.perf_counter()
+        try:
+            close_old_connections()
+            done = self.step()
+        except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
+            pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)
+            metrics.PUMP_FAILURES.labels(self.name).inc()
+            logger.error(
+                "pump step failed name=%s error=%s pause=%.1f", self.name, _one_line(error), pause, exc_info=pause == FIRST_PAUSE
+            )
+            self.stopping.wait(pause * random.uniform(0.5, 1))
+            return pause
+        metrics.PUMP_SECONDS.labels(self.name).observe(time.perf_counter() - started)
+        metrics.PUMP_ITEMS.labels(self.name).inc(done)
+        if not done:
+            self.wait(self.poll)
+        return 0.0
+
+    def _stop(self, number: int, frame: FrameType | None) -> None:
+        self.stopping.set()
+
+
+def _one_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

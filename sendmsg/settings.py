@@ -1,0 +1,214 @@
+"""Every setting of the project. What an operator may change comes from `sendmsg.environment`."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kombu import Queue
+
+from sendmsg import __version__
+from sendmsg.environment import read_environment, refuse
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+ENVIRONMENT = read_environment(BASE_DIR / ".env")
+
+# Who we are
+
+SECRET_KEY = ENVIRONMENT["SECRET_KEY"]
+CREDENTIALS_KEYS = ENVIRONMENT["CREDENTIALS_KEYS"]
+DEBUG = ENVIRONMENT["DEBUG"]
+ALLOWED_HOSTS = ENVIRONMENT["ALLOWED_HOSTS"]
+PUBLIC_URL = ENVIRONMENT["PUBLIC_URL"]
+METRICS_TOKEN = ENVIRONMENT["METRICS_TOKEN"]
+
+ROOT_URLCONF = "sendmsg.urls"
+WSGI_APPLICATION = "sendmsg.wsgi.application"
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "django_celery_results",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+    "sendmsg",
+    "sendmsg.accounts",
+    "sendmsg.api",
+    "sendmsg.journal",
+    "sendmsg.logs",
+    "dispatch",
+    "webhooks",
+]
+MIDDLEWARE = [
+    "sendmsg.api.request_id.RequestIdMiddleware",
+    "sendmsg.telemetry.middleware.MetricsMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+APPEND_SLASH = False
+LANGUAGE_CODE = "en"
+TIME_ZONE = "UTC"
+USE_TZ = True
+USE_I18N = False
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static"
+WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()  # a checkout serves without `collectstatic`, an image after it
+
+# Databases
+
+# A statement over these bounds is a mistake, not work: every query of ours takes milliseconds.
+_DATABASE_LIMITS = {"connect_timeout": 3, "options": "-c statement_timeout=20000 -c lock_timeout=10000"}
+
+
+def _database(name: str) -> dict[str, Any]:
+    config = {**ENVIRONMENT[name], "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
+    config["OPTIONS"] = {**_DATABASE_LIMITS, **config.get("OPTIONS", {})}
+    return config
+
+
+DATABASES = {"default": _database("DATABASE_URL"), "logs": _database("LOGS_DATABASE_URL")}
+DATABASE_ROUTERS = ["sendmsg.logs.router.LogsRouter"]
+if ENVIRONMENT["DATABASE_URL"] == ENVIRONMENT["LOGS_DATABASE_URL"]:
+    refuse("LOGS_DATABASE_URL", "names the same database as DATABASE_URL: the logs need one of their own")
+
+# Redis
+
+REDIS_URL = ENVIRONMENT["REDIS_URL"]
+REDIS_PREFIX = ENVIRONMENT["REDIS_PREFIX"]
+
+# Celery. A task carries ids, never text; the rows hold the truth, so no result and no retry of Celery's own is needed.
+
+CELERY_BROKER_URL = ENVIRONMENT["BROKER_URL"]
+BROKER_IS_RABBITMQ = CELERY_BROKER_URL.startswith("amqp")
+CELERY_BROKER_CONNECTION_TIMEOUT = 2  # seconds; a dead broker must not hold the relay
+CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 2  # seconds; the default waits for ever
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives any outage of the broker; the default gives up after 100
+CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a channel closed by the broker (consumer timeout, 406) must not end the worker
+CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
+    {"confirm_publish": True, "write_timeout": 5, "max_retries": 1, "interval_start": 0, "interval_step": 0.2}
+    if BROKER_IS_RABBITMQ
+    else {"visibility_timeout": 3600, "socket_timeout": 30, "socket_connect_timeout": 2}
+)
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_ACKS_ON_FAILURE = False  # a task that raises goes to the dead-letter exchange instead of vanishing
+CELERY_TASK_REJECT_ON_WORKER_LOST = True  # bounded by the queue's delivery limit
+CELERY_TASK_CREATE_MISSING_QUEUES = False  # a typo must not make a queue without a dead-letter exchange
+CELERY_TASK_DEFAULT_QUEUE = "unrouted"
+CELERY_TASK_QUEUES: list[Queue] = []  # connections are rows: workers and relay bring their queues (dispatch.topology)
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True  # failures only, in the logs database
+CELERY_RESULT_BACKEND = "sendmsg.logs.results:FailureBackend"
+CELERY_RESULT_EXPIRES = timedelta(days=30)
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are batches already
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CONSUMER = "dispatch.worker:DeliverConsumer"
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = False  # threads can't be cancelled; the claim guards
+# Celery closes every database connection around each task unless this is set (its fixup, since 5.6);
+# dispatch.worker closes the ones that died instead.
+CELERY_DB_REUSE_MAX = 2**62
+
+# HTTP
+
+HTTPS = urlsplit(PUBLIC_URL).scheme == "https"
+SECURE_SSL_REDIRECT = HTTPS
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]  # probes come from inside, without TLS
+SECURE_HSTS_SECONDS = int(timedelta(days=365).total_seconds()) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+CSRF_TRUSTED_ORIGINS = [PUBLIC_URL]
+if ENVIRONMENT["TRUST_PROXY"]:
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1_048_576  # bytes; a receipt or an admin form, the API has a cap of its own
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in ("MinimumLengthValidator", "CommonPasswordValidator", "NumericPasswordValidator")
+]
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["sendmsg.api.authentication.ApiKeyAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["sendmsg.api.parsing.StrictJSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "sendmsg.api.problems.exception_handler",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "SendMSG",
+    "DESCRIPTION": "Send SMS and WhatsApp messages through every provider, and hear what became of each.",
+    "VERSION": __version__,
+    "SERVERS": [{"url": PUBLIC_URL}],
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
+    "COMPONENT_SPLIT_REQUEST": True,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": r"/v1",
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "sendmsg.api.schema.document_request_id",
+    ],
+    "ENUM_NAME_OVERRIDES": {"MessageStatus": "dispatch.states.State", "Channel": "dispatch.vocabulary.Channel"},
+}
+
+# Delivery (docs/settings.md explains each)
+
+DEFAULT_VALIDITY = timedelta(seconds=ENVIRONMENT["DEFAULT_VALIDITY"])
+RELAY_BATCH = ENVIRONMENT["RELAY_BATCH"]
+RELAY_POLL = ENVIRONMENT["RELAY_POLL"]
+RELEASE_LEASE = timedelta(seconds=ENVIRONMENT["RELEASE_LEASE"])
+SEND_LEASE = timedelta(seconds=ENVIRONMENT["SEND_LEASE"])
+BACKLOG_LIMIT = ENVIRONMENT["BACKLOG_LIMIT"]
+TASK_BATCH = ENVIRONMENT["TASK_BATCH"]
+RETRY_BASE = ENVIRONMENT["RETRY_BASE"]
+RETRY_CAP = ENVIRONMENT["RETRY_CAP"]
+CONNECT_TIMEOUT = ENVIRONMENT["CONNECT_TIMEOUT"]
+READ_TIMEOUT = ENVIRONMENT["READ_TIMEOUT"]
+TOTAL_TIMEOUT = ENVIRONMENT["TOTAL_TIMEOUT"]
+RECEIPT_PARKING = timedelta(seconds=ENVIRONMENT["RECEIPT_PARKING"])
+if RETRY_CAP < RETRY_BASE:
+    refuse("RETRY_CAP", "must not be under RETRY_BASE")
+if SEND_LEASE.total_seconds() < 2 * TOTAL_TIMEOUT:
+    refuse("SEND_LEASE", "must be at least twice TOTAL_TIMEOUT, or a slow call outlives its lease")
+
+# Logging: one line an event, on standard error; never a body, a full number or a secret
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "sendmsg.telemetry.logging.LineFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": ENVIRONMENT["LOG_LEVEL"]},
+    "loggers": {"django.request": {"level": "ERROR"}},  # 4xx are answers, not events
+}

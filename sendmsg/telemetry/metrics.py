@@ -1,0 +1,32 @@
+"""Every metric of SendMSG, declared once; docs/metrics.md lists them and a test holds the two together.
+
+With `PROMETHEUS_MULTIPROC_DIR` set, all processes that share the folder are served by the web's `/metrics`.
+Labels are bounded vocabularies: names of pumps, connections, routes, codes; never an id or a number.
+"""
+
+from prometheus_client import Counter, Histogram
+
+HTTP_SECONDS = Histogram(
+    "sendmsg_http_request_seconds",
+    "Time to answer a request.",
+    ["route", "method", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+)
+ACCEPTED = Counter("sendmsg_messages_accepted_total", "Messages answered with 202.", ["channel", "mode"])
+RELEASED = Counter("sendmsg_messages_released_total", "Messages handed to a connection's queue.", ["connection"])
+OUTCOMES = Counter("sendmsg_send_outcomes_total", "What providers answered.", ["connection", "outcome"])
+SEND_SECONDS = Histogram(
+    "sendmsg_send_seconds",
+    "Time of one provider call.",
+    ["connection"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
+)
+FINAL = Counter("sendmsg_messages_final_total", "Messages that reached a final state.", ["state"])
+LEASES_EXPIRED = Counter("sendmsg_leases_expired_total", "Messages whose worker or task was lost.", ["state"])
+RECEIPTS = Counter("sendmsg_receipts_total", "Receipts by what became of them.", ["connection", "result"])
+RECEIPTS_REFUSED = Counter("sendmsg_receipts_refused_total", "Webhooks refused, by reason.", ["reason"])
+PUMP_SECONDS = Histogram(
+    "sendmsg_pump_step_seconds", "Time of one step of a pump.", ["pump"], buckets=(0.001, 0.01, 0.1, 1, 10)
+)
+PUMP_ITEMS = Counter("sendmsg_pump_items_total", "Items a pump handled.", ["pump"])
+PUMP_FAILURES = Counter("sendmsg_pump_failures_total", "Steps of a pump that raised.", ["pump"])

@@ -1,0 +1,101 @@
+"""The receipts pump: from the buffer to the message.
+
+Promises: a receipt leaves the buffer only when its row is committed; the same report counts once, however often it
+comes; one that overtook our own send waits until the send is settled; a final state never goes back. Several pumps
+may run.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from dispatch import directory
+from dispatch.models import DeadLetter
+from sendmsg.errors import MalformedWebhook
+from sendmsg.pump import Pump
+from sendmsg.telemetry import metrics
+from webhooks.inbound import matching
+from webhooks.inbound.buffer import Buffered, Reader
+from webhooks.inbound.registry import INBOUND
+from webhooks.models import Receipt
+
+logger = logging.getLogger(__name__)
+
+BATCH = 200  # webhooks a step
+BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again
+
+
+class ReceiptsPump(Pump):
+    name = "receipts"
+    poll = 0.0  # the wait is in the read
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._reader = Reader(f"{socket.gethostname()}-{os.getpid()}")
+
+    def step(self) -> int:
+        entries = self._reader.read(BATCH, BLOCK)
+        if entries:
+            with transaction.atomic():
+                store(entries)
+            self._reader.done(entries)
+        with transaction.atomic():
+            now = timezone.now()
+            matching.match_parked()
+            orphan(now)
+        return len(entries)
+
+
+def store(entries: Sequence[Buffered]) -> None:
+    """Write the receipts of buffered webhooks as parked rows; reports that are known already are dropped."""
+    connections = directory.entries()
+    rows: dict[tuple[int, str, str], Receipt] = {}
+    for entry in entries:
+        connection = connections.get(entry.connection)
+        if connection is None:
+            _give_up(entry, "unknown_connection")
+            continue
+        try:
+            reports = INBOUND[connection.provider].parse(entry.body, entry.at)
+        except (MalformedWebhook, KeyError):
+            _give_up(entry, "malformed_webhook")
+            continue
+        for report in reports:
+            rows.setdefault(
+                (connection.id, report.provider_id, report.status.value),
+                Receipt(
+                    connection_id=connection.id,
+                    provider_id=report.provider_id,
+                    status=report.status,
+                    error_code=report.error_code,
+                    at=report.at,
+                    received_at=entry.at,
+                ),
+            )
+    # In the order of the unique index: two pumps with the same reports must not wait for each other crosswise.
+    Receipt.objects.bulk_create([rows[key] for key in sorted(rows)], ignore_conflicts=True)
+
+
+def orphan(now: datetime) -> None:
+    """Stop waiting for the messages of receipts that were parked too long."""
+    old = Receipt.objects.filter(
+        state=Receipt.State.PARKED, received_at__lt=now - settings.RECEIPT_PARKING, message=None
+    )
+    for name, count in _count(old.update(state=Receipt.State.ORPHANED)):
+        metrics.RECEIPTS.labels(name, "orphaned").inc(count)
+
+
+def _count(orphans: int) -> list[tuple[str, int]]:
+    return [("any", orphans)] if orphans else []
+
+
+def _give_up(entry: Buffered, reason: str) -> None:
+    """What was acknowledged and can't be processed is kept for people to read."""
+    logger.error("webhook given up connection=%s reason=%s", entry.connection, reason)
+    DeadLetter.objects.create(queue="receipts", reason=reason, task=entry.body.decode("utf-8", "replace"))

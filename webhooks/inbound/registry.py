@@ -1,0 +1,6 @@
+"""The providers that can call us back, by the name in the webhook's URL."""
+
+from webhooks.inbound.base import InboundProvider
+from webhooks.inbound.sendmsg import SendMSGInbound
+
+INBOUND: dict[str, InboundProvider] = {provider.slug: provider for provider in (SendMSGInbound(),)}

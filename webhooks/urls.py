@@ -1,0 +1,5 @@
+from django.urls import path
+
+from webhooks.inbound import views
+
+urlpatterns = [path("<slug:provider>/<slug:connection>", views.receive, name="webhook")]
