@@ -6,6 +6,7 @@ provider: its open attempt ends as unknown, and the verdict on unknown outcomes 
 
 from collections.abc import Iterable
 from datetime import datetime
+from uuid import UUID
 
 from django.db import transaction
 
@@ -59,19 +60,18 @@ def _free_sending(now: datetime) -> int:
 
 
 def _claim(row: Message, deduplicates: dict[int, bool]) -> Claim:
-    assert row.connection_id is not None  # no message is sent without one
     return Claim(
         message_id=row.id,
         release=row.release,
         attempt=row.tries,
-        connection_id=row.connection_id,
-        deduplicates=deduplicates.get(row.connection_id, False),
+        connection_id=row.connection_id or 0,  # never: no message is sent without one
+        deduplicates=deduplicates.get(row.connection_id or 0, False),
         in_doubt=row.in_doubt,
         expires_at=row.expires_at,
     )
 
 
-def _close_attempts(message_ids: Iterable[object], now: datetime) -> None:
+def _close_attempts(message_ids: Iterable[UUID], now: datetime) -> None:
     Attempt.objects.filter(message_id__in=message_ids, outcome="").update(
         outcome=AttemptOutcome.UNKNOWN, code=LOST.code, detail=LOST.detail, finished_at=now
     )

@@ -14,7 +14,7 @@ import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.db import transaction
@@ -76,15 +76,12 @@ class Relay(Pump):
         return leases.free_ended(timezone.now())
 
 
-def release(
-    entries: dict[str, directory.Entry], limit: int
-) -> tuple[list[tuple[str, list[Reference]]], int]:
+def release(entries: dict[str, directory.Entry], limit: int) -> tuple[list[tuple[str, list[Reference]]], int]:
     """Release due rows. Returns the tasks to publish, by connection name, and how many rows ended instead."""
     room = _room(entries)
     served = {lane: routing.candidates(lane, entries.values()) for lane in due.LANES}
     lanes = {lane: options for lane, options in served.items() if any(room[option.id] > 0 for option in options)}
     by_id = {entry.id: entry for entry in entries.values()}
-    chosen: dict[tuple[str, int], str] = {}
     with transaction.atomic():
         now = timezone.now()
         changes: list[Change] = []

@@ -36,13 +36,17 @@ SETTLE_PAUSE = 2.0  # seconds
 class Lease:
     """Until when, by this process's steady clock, the task may start calls."""
 
+    renew_at: float
+    last_start: float
+
     def __init__(self) -> None:
         self.renewed()
 
     def renewed(self) -> None:
         now = time.monotonic()
-        self.renew_at = now + settings.SEND_LEASE.total_seconds() / 3
-        self.last_start = now + settings.SEND_LEASE.total_seconds() - settings.TOTAL_TIMEOUT
+        length: float = settings.SEND_LEASE.total_seconds()
+        self.renew_at = now + length / 3
+        self.last_start = now + length - settings.TOTAL_TIMEOUT
 
     @property
     def may_start(self) -> bool:
@@ -136,7 +140,8 @@ def _result(call: "Future[Settlement]", item: Held) -> Settlement:
 def _settle(settlements: Sequence[Settlement]) -> None:
     for turn in range(SETTLE_TRIES):
         try:
-            return attempts.settle(settlements)
+            attempts.settle(settlements)
+            return
         except (OperationalError, InterfaceError) as error:
             if turn == SETTLE_TRIES - 1:
                 raise

@@ -48,11 +48,15 @@ class NewMessage(StrictSerializer):
     priority = serializers.ChoiceField(sorted(PRIORITIES), default="normal")
     send_at = RFC3339Field(required=False, help_text="Not before this time; at most 30 days ahead.")
     valid_for = serializers.IntegerField(
-        required=False, min_value=1, max_value=MAX_VALIDITY, help_text="Seconds that it may be tried, from `send_at`."
+        required=False,
+        min_value=1,
+        max_value=MAX_VALIDITY,
+        help_text="Seconds that it may be tried, from `send_at`.",
     )
     client_reference = serializers.CharField(required=False, max_length=100, help_text="Your own id; can be searched.")
     metadata = serializers.DictField(
-        required=False, child=serializers.CharField(max_length=MAX_VALUE, allow_blank=True, trim_whitespace=False)
+        required=False,
+        child=serializers.CharField(max_length=MAX_VALUE, allow_blank=True, trim_whitespace=False),
     )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
@@ -91,7 +95,11 @@ class NewMessage(StrictSerializer):
             parts = segment(attrs["body"])
             if parts.segments > MAX_SEGMENTS:
                 raise serializers.ValidationError(
-                    {"body": serializers.ErrorDetail(f"{parts.segments} parts; at most {MAX_SEGMENTS}.", "body_too_long")}
+                    {
+                        "body": serializers.ErrorDetail(
+                            f"{parts.segments} parts; at most {MAX_SEGMENTS}.", "body_too_long"
+                        )
+                    }
                 )
             attrs |= {"segments": parts.segments, "encoding": parts.encoding.value}
         else:

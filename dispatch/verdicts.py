@@ -10,11 +10,10 @@
 Whatever would be due after the message's deadline ends instead: expired, or unknown if an attempt is in doubt.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
-
-from dataclasses import dataclass
 
 from dispatch import backoff
 from dispatch.providers.base import Accepted, Outcome, Rejected, Retry, Unavailable, Unknown
@@ -82,15 +81,11 @@ def decide(claim: Claim, ending: Ending, now: datetime) -> Change:
 
 def _again(claim: Claim, due_at: datetime, ending: Retry | Unavailable | Unknown | NotSent, in_doubt: bool) -> Change:
     if due_at < claim.expires_at:
-        return _change(
-            claim, State.QUEUED, due_at=due_at, in_doubt=in_doubt, code=ending.code, detail=ending.detail
-        )
+        return _change(claim, State.QUEUED, due_at=due_at, in_doubt=in_doubt, code=ending.code, detail=ending.detail)
     target = State.UNKNOWN if in_doubt else State.EXPIRED
     return _change(claim, target, in_doubt=in_doubt, code=ending.code, detail=ending.detail)
 
 
 def _change(claim: Claim, target: State, *, code: str, detail: str, **fields: Any) -> Change:
     data = {"code": code} if code else {}
-    return Change(
-        claim.message_id, target, release=claim.release, code=code, detail=detail, data=data, **fields
-    )
+    return Change(claim.message_id, target, release=claim.release, code=code, detail=detail, data=data, **fields)

@@ -24,7 +24,15 @@ from sendmsg.api.idempotency import run_once
 from sendmsg.api.paging import paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
-from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
+from sendmsg.api.schema import (
+    BODY,
+    IDEMPOTENCY,
+    IDEMPOTENCY_KEY,
+    IDEMPOTENCY_REPLAYED,
+    LIST,
+    page_of,
+    problems,
+)
 from sendmsg.logs.models import Event
 
 MAX_EVENTS = 1000  # lines of one timeline; a day of retries makes about three hundred
@@ -78,7 +86,7 @@ class MessagesView(APIView):
         if "created_after" in asked:
             rows = rows.filter(created_at__gt=asked["created_after"])
         page = paginate(rows, cursor=asked.get("cursor"), limit=asked["limit"])
-        return Response(page.document(lambda found: MessageDocument(found, many=True).data))
+        return Response(page.document(lambda found: [MessageDocument(row).data for row in found]))
 
 
 class MessageView(APIView):

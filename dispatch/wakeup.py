@@ -22,7 +22,9 @@ def ring() -> None:
         return
     try:
         pipe = redis.client(0.25).pipeline(transaction=False)
-        pipe.lpush(redis.key(_KEY), 1).ltrim(redis.key(_KEY), 0, 0).execute()
+        pipe.lpush(redis.key(_KEY), 1)
+        pipe.ltrim(redis.key(_KEY), 0, 0)
+        pipe.execute()
     except RedisError:
         _silent_until = time.monotonic() + QUIET
 

@@ -23,8 +23,8 @@ logger = logging.getLogger(__name__)
 WATCH_EVERY = 5.0  # seconds between looks for new connections
 
 
-class DeliverConsumer(Consumer):  # type: ignore[misc]  # untyped in celery-types
-    class Blueprint(Consumer.Blueprint):  # type: ignore[misc]
+class DeliverConsumer(Consumer):
+    class Blueprint(Consumer.Blueprint):  # type: ignore[misc, valid-type]  # celery-types has it as a value
         default_steps = [step for step in Consumer.Blueprint.default_steps if "delayed_delivery" not in step]
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
@@ -83,6 +83,7 @@ def stop_watch(**kwargs: Any) -> None:
 
 def subscribe() -> None:
     """Tell the application, before the worker starts, which queues there are. Raises when the database is away."""
-    app.conf.task_queues = [topology.idle_queue(), *(topology.deliver_queue(name) for name in directory.entries())]
-
-
+    app.conf.task_queues = [
+        topology.idle_queue(),
+        *(topology.deliver_queue(name) for name in directory.entries()),
+    ]

@@ -6,4 +6,4 @@ class SendMSGConfig(AppConfig):
     label = "sendmsg"
 
     def ready(self) -> None:
-        from sendmsg import checks  # noqa: F401  registers the system checks
+        from sendmsg import checks  # noqa: F401, PLC0415  registers the system checks, which need loaded apps

@@ -1,28 +1,29 @@
 """System checks of what only makes sense as a whole; `manage.py check --deploy` runs those marked so.
 
-    sendmsg.E001  a connection names a provider that has no adapter
-    sendmsg.E002  a connection's credentials lack what its provider needs
-    sendmsg.W001  /metrics is open to everybody
-    sendmsg.W002  the broker is Redis, which has no confirms and no dead-letter exchange
+sendmsg.E001  a connection names a provider that has no adapter
+sendmsg.E002  a connection's credentials lack what its provider needs
+sendmsg.W001  /metrics is open to everybody
+sendmsg.W002  the broker is Redis, which has no confirms and no dead-letter exchange
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Warning, register
+from django.core import checks
+from django.core.checks import CheckMessage
 
 
-@register(deploy=True)
+@checks.register(deploy=True)
 def metrics_are_guarded(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     if settings.METRICS_TOKEN:
         return []
-    return [Warning("/metrics is open to everybody.", hint="Set METRICS_TOKEN.", id="sendmsg.W001")]
+    return [checks.Warning("/metrics is open to everybody.", hint="Set METRICS_TOKEN.", id="sendmsg.W001")]
 
 
-@register(deploy=True)
+@checks.register(deploy=True)
 def broker_is_rabbitmq(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
     if settings.BROKER_IS_RABBITMQ:
         return []
     hint = "Set BROKER_URL to amqp://…; redis:// is for the embedded mode."
-    return [Warning("The broker has no publisher confirms.", hint=hint, id="sendmsg.W002")]
+    return [checks.Warning("The broker has no publisher confirms.", hint=hint, id="sendmsg.W002")]

@@ -6,7 +6,7 @@ written with the first key and read with any, so a key is rotated by putting a n
 
 import json
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
@@ -32,7 +32,13 @@ def decrypt(token: str) -> Any:
         raise ConfigurationError("CREDENTIALS_KEYS holds no key that can read stored credentials") from None
 
 
-class EncryptedJSONField(models.TextField):  # type: ignore[type-arg]  # not subscriptable at run time
+if TYPE_CHECKING:
+    _Text = models.TextField[Any, Any]
+else:
+    _Text = models.TextField
+
+
+class EncryptedJSONField(_Text):
     """Any JSON value, encrypted in the database; it can't be searched."""
 
     def from_db_value(self, value: str | None, expression: Any, connection: Any) -> Any:

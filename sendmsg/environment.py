@@ -1,4 +1,4 @@
-"""The environment as typed values: every variable that SendMSG reads is declared here, once.
+"""Reads the environment as typed values; which variables there are stands in `sendmsg.variables`.
 
 A value comes from the environment, else from the file that `<NAME>_FILE` names (secrets mounted by an orchestrator),
 else from `.env`, else from the default. A value that can't be used, a name in `.env` that nobody reads, or two
@@ -6,7 +6,7 @@ values that contradict each other stop the process with one line that names the 
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,7 +31,16 @@ def optional_text(value: str) -> str:
 
 
 def boolean(value: str) -> bool:
-    words = {"true": True, "1": True, "yes": True, "on": True, "false": False, "0": False, "no": False, "off": False}
+    words = {
+        "true": True,
+        "1": True,
+        "yes": True,
+        "on": True,
+        "false": False,
+        "0": False,
+        "no": False,
+        "off": False,
+    }
     if value.lower() not in words:
         raise Refused("expected true or false")
     return words[value.lower()]
@@ -49,7 +58,10 @@ def fernet_keys(value: str) -> list[str]:
     except ValueError:
         keys = []
     if not keys:
-        raise Refused("expected Fernet keys: `python -c \"from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())\"` makes one")
+        raise Refused(
+            "expected Fernet keys; this makes one: python -c "
+            "'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())'"
+        )
     return keys
 
 
@@ -121,45 +133,16 @@ class Variable:
     meaning: str
 
 
-VARIABLES: tuple[Variable, ...] = (
-    Variable("SECRET_KEY", text, None, "Django's signing key: sessions and the admin's forms."),
-    Variable("CREDENTIALS_KEYS", fernet_keys, None, "Fernet keys, newest first, that encrypt providers' credentials."),
-    Variable("DEBUG", boolean, "false", "Django's debug pages; never on a reachable host."),
-    Variable("ALLOWED_HOSTS", words, "localhost,127.0.0.1", "Host names the web process answers to."),
-    Variable("PUBLIC_URL", url("http", "https"), "http://127.0.0.1:8000", "How providers reach this host; an https URL turns on secure cookies and HSTS."),
-    Variable("TRUST_PROXY", boolean, "false", "Believe X-Forwarded-Proto: only behind a proxy that sets it."),
-    Variable("DATABASE_URL", database, "postgresql://localhost/sendmsg", "The default database: messages, the truth."),
-    Variable("LOGS_DATABASE_URL", database, "postgresql://localhost/sendmsg_logs", "The logs database: the timeline, task failures."),
-    Variable("REDIS_URL", url("redis", "rediss"), "redis://localhost:6379/0", "Receipts buffer and wake-ups."),
-    Variable("REDIS_PREFIX", text, "sendmsg", "Put before every Redis key."),
-    Variable("BROKER_URL", url("amqp", "amqps", "redis", "rediss"), "amqp://guest:guest@localhost:5672//", "RabbitMQ; redis:// is for the embedded mode only."),
-    Variable("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least level that is logged."),
-    Variable("METRICS_TOKEN", optional_text, "", "Bearer token that /metrics asks for; empty: open."),
-    Variable("DEFAULT_VALIDITY", seconds(60, 604_800), "86400", "Seconds a message may be tried when it names no valid_for."),
-    Variable("RELAY_BATCH", whole(1, 10_000), "500", "Messages the relay releases in one step."),
-    Variable("RELAY_POLL", seconds(0.01, 60), "1", "Seconds an idle relay waits when nothing wakes it."),
-    Variable("RELEASE_LEASE", seconds(1, 3600), "60", "Seconds a released message may wait for a worker before it is released again."),
-    Variable("SEND_LEASE", seconds(1, 3600), "45", "Seconds a worker may hold a message without renewing."),
-    Variable("BACKLOG_LIMIT", whole(1, 100_000), "1000", "Messages released and not yet answered, per connection."),
-    Variable("TASK_BATCH", whole(1, 1000), "50", "Most messages in one deliver task."),
-    Variable("RETRY_BASE", seconds(0.01, 3600), "2", "First retry waits up to this many seconds; doubles each time."),
-    Variable("RETRY_CAP", seconds(0.01, 86_400), "300", "No retry waits longer than this many seconds."),
-    Variable("CONNECT_TIMEOUT", seconds(0.05, 60), "3", "Seconds to reach a provider."),
-    Variable("READ_TIMEOUT", seconds(0.05, 120), "10", "Seconds of silence from a provider."),
-    Variable("TOTAL_TIMEOUT", seconds(0.05, 300), "15", "Seconds for one provider call in all."),
-    Variable("RECEIPT_PARKING", seconds(1, 604_800), "3600", "Seconds a receipt waits for its message before it counts as an orphan."),
-)  # fmt: skip
-
-
-def read_environment(dotenv: Path) -> Mapping[str, Any]:
-    """All `VARIABLES` by name, typed.
+def read_environment(variables: Iterable[Variable], dotenv: Path) -> Mapping[str, Any]:
+    """The values of all variables by name.
 
     Raises `SystemExit` with one line at the first that can't be used.
     """
-    known = {variable.name for variable in VARIABLES}
+    variables = tuple(variables)
+    known = {variable.name for variable in variables}
     from_file = _read_dotenv(dotenv, known)
     values: dict[str, Any] = {}
-    for variable in VARIABLES:
+    for variable in variables:
         raw = _raw(variable.name, from_file)
         if raw is None:
             raw = variable.default
@@ -178,7 +161,7 @@ def refuse(name: str, reason: str) -> NoReturn:
 
 
 def _read_dotenv(path: Path, known: set[str]) -> dict[str, str]:
-    class File(environ.Env):
+    class File(environ.Env):  # type: ignore[misc]  # untyped
         ENVIRON: dict[str, str] = {}  # read_env writes here instead of into the process's environment
 
     if path.is_file():

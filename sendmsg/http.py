@@ -67,6 +67,7 @@ _UNKNOWN: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.DecodeError, "bad_encoding"),
     (http.client.HTTPException, "bad_protocol"),
     (ssl.SSLError, "tls_failure"),
+    (ValueError, "bad_protocol"),
     (OSError, "connection_lost"),
 )
 NOT_SENT_CODES: Final = frozenset({code for _, code in _NOT_SENT} | {"deadline_before_send"})
@@ -154,9 +155,7 @@ class HttpClient:
         self._pid = os.getpid()
         self._session = requests.Session()
         self._session.trust_env = self._trust_env
-        adapter = _Adapter(
-            MAX_HOSTS, self._limits.connections, max_retries=urllib3.Retry(total=False), pool_block=True
-        )
+        adapter = _Adapter(MAX_HOSTS, self._limits.connections, max_retries=urllib3.Retry(total=False), pool_block=True)
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
 
@@ -390,9 +389,7 @@ def _prepared_url(url: str) -> str | None:
 
 def _code(error: BaseException, table: tuple[tuple[type[BaseException], str], ...]) -> str:
     causes = tuple(_causes(error))
-    return next(
-        (code for kind, code in table if any(isinstance(cause, kind) for cause in causes)), "call_failed"
-    )
+    return next((code for kind, code in table if any(isinstance(cause, kind) for cause in causes)), "call_failed")
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

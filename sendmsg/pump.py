@@ -65,7 +65,11 @@ class Pump:
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)
             metrics.PUMP_FAILURES.labels(self.name).inc()
             logger.error(
-                "pump step failed name=%s error=%s pause=%.1f", self.name, _one_line(error), pause, exc_info=pause == FIRST_PAUSE
+                "pump step failed name=%s error=%s pause=%.1f",
+                self.name,
+                _one_line(error),
+                pause,
+                exc_info=pause == FIRST_PAUSE,
             )
             self.stopping.wait(pause * random.uniform(0.5, 1))
             return pause

@@ -1,4 +1,4 @@
-"""Every setting of the project. What an operator may change comes from `sendmsg.environment`."""
+"""Every setting of the project. What an operator may change is listed in `sendmsg.variables`."""
 
 from datetime import timedelta
 from pathlib import Path
@@ -9,9 +9,10 @@ from kombu import Queue
 
 from sendmsg import __version__
 from sendmsg.environment import read_environment, refuse
+from sendmsg.variables import VARIABLES
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-ENVIRONMENT = read_environment(BASE_DIR / ".env")
+ENVIRONMENT = read_environment(VARIABLES, BASE_DIR / ".env")
 
 # Who we are
 
@@ -107,8 +108,12 @@ BROKER_IS_RABBITMQ = CELERY_BROKER_URL.startswith("amqp")
 CELERY_BROKER_CONNECTION_TIMEOUT = 2  # seconds; a dead broker must not hold the relay
 CELERY_BROKER_POOL_ACQUIRE_TIMEOUT = 2  # seconds; the default waits for ever
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a worker outlives any outage of the broker; the default gives up after 100
-CELERY_BROKER_CHANNEL_ERROR_RETRY = True  # a channel closed by the broker (consumer timeout, 406) must not end the worker
+CELERY_BROKER_CONNECTION_MAX_RETRIES = (
+    None  # a worker outlives any outage of the broker; the default gives up after 100
+)
+CELERY_BROKER_CHANNEL_ERROR_RETRY = (
+    True  # a channel closed by the broker (consumer timeout, 406) must not end the worker
+)
 CELERY_BROKER_TRANSPORT_OPTIONS: dict[str, Any] = (
     {"confirm_publish": True, "write_timeout": 5, "max_retries": 1, "interval_start": 0, "interval_step": 0.2}
     if BROKER_IS_RABBITMQ
@@ -179,7 +184,10 @@ SPECTACULAR_SETTINGS = {
         "drf_spectacular.hooks.postprocess_schema_enums",
         "sendmsg.api.schema.document_request_id",
     ],
-    "ENUM_NAME_OVERRIDES": {"MessageStatus": "dispatch.states.State", "Channel": "dispatch.vocabulary.Channel"},
+    "ENUM_NAME_OVERRIDES": {
+        "MessageStatus": "dispatch.states.State",
+        "Channel": "dispatch.vocabulary.Channel",
+    },
 }
 
 # Delivery (docs/settings.md explains each)

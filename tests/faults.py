@@ -60,6 +60,7 @@ class FaultServer:
         self._sockets: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listener.settimeout(0.1)  # seconds; not everywhere does closing wake who accepts
         port = self._listener.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://{'localhost' if tls else '127.0.0.1'}:{port}"
         self._start(self._accept)
@@ -90,7 +91,6 @@ class FaultServer:
         thread.start()
 
     def _accept(self) -> None:
-        self._listener.settimeout(0.1)  # seconds; not everywhere does closing wake who accepts
         while not self._ending.is_set():
             try:
                 connection, _ = self._listener.accept()
@@ -113,16 +113,15 @@ class FaultServer:
                 current = self._tls.wrap_socket(connection, server_side=True)
                 with self._lock:
                     self._sockets.add(current)
-            reader = current.makefile("rb")
-            while (request := _read_request(reader, number)) is not None:
-                with self._lock:
-                    self.requests.append(request)
-                    fault = self._script.pop(0) if len(self._script) > 1 else self._script[0]
-                if not fault(Wire(current, request, self._ending)):
-                    break
-            reader.close()
-        except OSError:
-            pass  # the client went away, which some tests are about
+            with current.makefile("rb") as reader:
+                while (request := _read_request(reader, number)) is not None:
+                    with self._lock:
+                        self.requests.append(request)
+                        fault = self._script.pop(0) if len(self._script) > 1 else self._script[0]
+                    if not fault(Wire(current, request, self._ending)):
+                        break
+        except (OSError, ValueError):
+            pass  # the client went away or speaks something else, which some tests are about
         finally:
             _shut(current)
             with self._lock:

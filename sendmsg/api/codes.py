@@ -77,10 +77,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         # Us
         "internal_error": Kind(500, "Internal error", "An error of ours. Quote the request id to report it."),
         "logs_unavailable": Kind(
-            503, "Timeline unavailable", "The logs database is away; the message itself is not affected."
+            503, "Timeline unavailable", "The logs database is away. Messages are accepted and sent as ever."
         ),
         "database_unavailable": Kind(
-            503, "Database unavailable", "Nothing was done. Repeat the request, with its Idempotency-Key."
+            503, "Database unavailable", "The database is away. Repeat the request with the same Idempotency-Key."
         ),
     }
 )

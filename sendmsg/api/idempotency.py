@@ -66,6 +66,7 @@ def run_once(request: Request, handler: Callable[[], Response]) -> Response:
     exception does. Raises `Problem`: `idempotency_key_invalid`, `idempotency_in_progress`,
     `idempotency_key_reused`.
     """
+    body = request.data  # also without a key: a body that can't be read is refused either way
     key = request.headers.get(HEADER)
     if key is None:
         with transaction.atomic(durable=True):
@@ -74,7 +75,7 @@ def run_once(request: Request, handler: Callable[[], Response]) -> Response:
         raise Problem("idempotency_key_invalid")
     client = client_of(request)
     scope = Scope(client.account_id, client.mode, f"{request.method} {request.path}", key)
-    fingerprint = _fingerprint(request.data)
+    fingerprint = _fingerprint(body)
     with transaction.atomic(durable=True):
         locked = _try_lock(scope)
         record = IdempotencyRecord.objects.filter(

@@ -97,7 +97,7 @@ def pointer(*parts: str | int) -> str:
 
 def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Response:
     """DRF's exception handler: any exception of a view in, a problem out."""
-    from rest_framework.views import set_rollback  # its module loads our authentication, which loads this one
+    from rest_framework.views import set_rollback  # noqa: PLC0415  loads our authentication, which loads this
 
     problem = to_problem(exception)
     if problem.code == "internal_error":

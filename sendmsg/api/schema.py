@@ -36,20 +36,17 @@ ALWAYS: Final = (
     "key_revoked",
     "key_expired",
     "scope_missing",
+    "request_invalid",
     "not_acceptable",
     "internal_error",
     "database_unavailable",
 )
 """What any endpoint may answer; `problems` adds them by itself."""
 
-QUERY: Final = ("request_invalid", "validation_failed")
-"""What an endpoint with query parameters may answer."""
-
-LIST: Final = (*QUERY, "cursor_invalid")
+LIST: Final = ("validation_failed", "cursor_invalid")
 """What a list may answer."""
 
-BODY: Final = (
-    "request_invalid",
+PARSING: Final = (
     "json_invalid",
     "json_not_object",
     "json_duplicate_key",
@@ -57,17 +54,19 @@ BODY: Final = (
     "json_too_deep",
     "encoding_invalid",
     "text_invalid",
-    "validation_failed",
     "length_required",
     "body_too_large",
     "media_type_unsupported",
     "charset_unsupported",
     "content_encoding_unsupported",
 )
-"""What an endpoint that reads a body may answer."""
+"""What an endpoint that reads a body may answer before it looks at a field."""
 
-IDEMPOTENCY: Final = ("idempotency_key_invalid", "idempotency_in_progress", "idempotency_key_reused")
-"""What an endpoint that goes through `run_once` may answer."""
+BODY: Final = (*PARSING, "validation_failed")
+"""What an endpoint whose body has fields may answer."""
+
+IDEMPOTENCY: Final = (*PARSING, "idempotency_key_invalid", "idempotency_in_progress", "idempotency_key_reused")
+"""What an endpoint that goes through `run_once`, which reads the body, may answer."""
 
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
     idempotency.HEADER,

@@ -3,19 +3,14 @@
 DRF alone would drop a misspelt field in silence, store the number 5 as the text "5", and read "yes" as true.
 """
 
-import re
 from collections.abc import Mapping
-from datetime import datetime
-from typing import Any, ClassVar, Final, cast
+from typing import Any, Final, cast
 
 from django.http import QueryDict
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 _Field = serializers.Field[Any, Any, Any, Any]
-_RFC3339 = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}[Tt][0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?([Zz]|[+-][0-9]{2}:[0-9]{2})"
-)
 
 # The first row that fits decides, so a subclass stands before its parent.
 _JSON_TYPES: Final[tuple[tuple[type[Any], tuple[type, ...], str], ...]] = (
@@ -73,18 +68,6 @@ class QuerySerializer(StrictSerializer):
             return {}
         repeated = [ErrorDetail("This parameter must be given once.", "repeated")]
         return {name: repeated for name in data if len(data.getlist(name)) > 1}
-
-
-class InstantField(serializers.DateTimeField):
-    """A moment as RFC 3339 writes it. DRF alone would guess a missing time of day and a missing offset."""
-
-    default_error_messages: ClassVar = {"rfc3339": "Expected an RFC 3339 time like 2026-11-23T12:57:49Z."}
-
-    def to_internal_value(self, value: Any) -> datetime:
-        """The moment, aware."""
-        if not isinstance(value, str) or not _RFC3339.fullmatch(value):
-            self.fail("rfc3339")
-        return super().to_internal_value(value.upper())
 
 
 def _type_errors(field: _Field, value: Any) -> Any:

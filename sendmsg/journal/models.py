@@ -18,3 +18,6 @@ class JournalEntry(models.Model):
 
     class Meta:
         verbose_name_plural = "journal entries"
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {len(self.events)} events"

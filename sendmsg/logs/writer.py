@@ -28,9 +28,7 @@ class LogWriter(Pump):
 
     def step(self) -> int:
         with transaction.atomic():
-            entries = list(
-                JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH]
-            )
+            entries = list(JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
             if not entries:
                 return 0
             write([event for entry in entries for event in entry.events])
@@ -44,7 +42,14 @@ def write(events: list[dict[str, Any]]) -> None:
         for day in sorted({datetime.fromisoformat(event["at"]).astimezone(UTC).date() for event in events}):
             ensure_day(day)
         rows = [
-            (event["id"], event["message"], event["account"], event["type"], event["at"], json.dumps(event["data"]))
+            (
+                event["id"],
+                event["message"],
+                event["account"],
+                event["type"],
+                event["at"],
+                json.dumps(event["data"]),
+            )
             for event in events
         ]
         with connections[LOGS].cursor() as cursor:

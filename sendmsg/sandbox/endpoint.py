@@ -66,5 +66,9 @@ class Endpoint(RequestHandler):
 
 
 class Missing(Endpoint):
-    def prepare(self) -> None:
-        raise HTTPError(404)
+    """Answers as late as the others do: an answer before the body was read would cost the connection."""
+
+    def get(self) -> None:
+        self.send_error(404)
+
+    head = post = put = patch = delete = options = get

@@ -163,6 +163,23 @@ class TestConnections:
 
             assert http.request("GET", server.url).status == 200
 
+    def test_a_call_that_is_interrupted_gives_its_place_in_the_pool_back(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class TimeLimit(Exception):
+            pass
+
+        def interrupted(*_: Any) -> int:
+            raise TimeLimit
+
+        with FaultServer(answer(200, b"x" * 100_000)) as server, client(pool_size=1) as http:
+            for method in ("patience", "left"):
+                with monkeypatch.context() as patch, pytest.raises(TimeLimit):
+                    patch.setattr(sendmsg.http._Exchange, method, interrupted)
+                    http.request("GET", server.url)
+
+            assert http.request("GET", server.url).status == 200
+
     def test_a_connection_that_the_server_closed_is_not_used_again(self, http: HttpClient) -> None:
         with FaultServer(answer(200, close=True)) as server:
             for _ in range(3):
@@ -186,6 +203,7 @@ class TestConnections:
         with FaultServer(sent(head, b" " * 200_000)) as server, client(max_response_bytes=100_000) as http:
             error = failure(http, server.url)
 
+            assert isinstance(error, OutcomeUnknown)
             assert (error.code, error.status, len(server.requests)) == ("oversized", 302, 1)
 
     def test_cookies_are_not_kept(self, http: HttpClient) -> None:
@@ -331,13 +349,13 @@ class TestDeadlines:
             assert (type(error), error.code, server.connections) == (NotSent, "deadline_before_send", 0)
 
     def test_the_connect_timeout_covers_all_addresses_of_a_host(
-        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch, black_hole: int
+        self, monkeypatch: pytest.MonkeyPatch, black_hole: int
     ) -> None:
         found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", black_hole))] * 5
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
-        with client(connect_timeout=0.3) as http:
+        with client(connect_timeout=0.3) as short:
             started = time.monotonic()
-            error = failure(http, "http://many.invalid")
+            error = failure(short, "http://many.invalid")
 
             assert time.monotonic() - started < 0.3 + SLACK
             assert (type(error), error.code) == (NotSent, "connect_timeout")
@@ -368,7 +386,8 @@ class TestSize:
         ):
             error = failure(http, server.url)
 
-            assert (type(error), error.code, error.status) == (OutcomeUnknown, "oversized", 200)
+            assert isinstance(error, OutcomeUnknown)
+            assert (error.code, error.status) == ("oversized", 200)
 
     def test_an_answer_of_exactly_the_cap_is_taken(self) -> None:
         with FaultServer(answer(200, b"x" * 1000)) as server, client(max_response_bytes=1000) as http:
@@ -668,7 +687,7 @@ def _wait_for(condition: Any) -> None:
 def _wait_until_closed(http: HttpClient) -> None:
     """Until the server's FIN has reached every idle connection."""
     pools = http._session.get_adapter("http://").poolmanager.pools  # type: ignore[attr-defined]
-    idle = [one for key in pools.keys() for one in list(pools[key].pool.queue) if one is not None]
+    idle = [one for key in pools.keys() for one in list(pools[key].pool.queue) if one is not None]  # noqa: SIM118
     _wait_for(lambda: not any(one.is_connected for one in idle))
 
 

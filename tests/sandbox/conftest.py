@@ -20,7 +20,7 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture(scope="session")
-def sandbox(receiver: Receiver) -> Iterator[Sandbox]:  # noqa: ARG001 - the receiver outlives the sandbox
+def sandbox(receiver: Receiver) -> Iterator[Sandbox]:  # the receiver outlives it
     with running("--late-seconds", str(LATE), "--slow-seconds", str(SLOW)) as sandbox:
         yield sandbox
 

@@ -22,7 +22,7 @@ import requests
 
 ROOT = Path(__file__).resolve().parents[2]
 KEY = "sandbox-key"
-SECRET = "sandbox-receipt-secret"  # noqa: S105 - shared with a server that lives for this test run
+SECRET = "sandbox-receipt-secret"
 LATE = 0.3  # seconds, in place of 5
 SLOW = 0.8  # seconds, in place of 30
 DEADLINE = 5.0  # seconds that a test waits for what must come

@@ -10,7 +10,7 @@ KEPT = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
 def post_to(answers: list[bytes], hang_up_after: int = 99, timeout: float = 5) -> tuple[list[int | str], int]:
-    """Posts once for each of `answers`; returns the statuses (or error names) and how many connections it took.
+    """Posts once for each of `answers`; returns statuses, or names of errors, and the connections it took.
 
     The server closes a connection, without a word, once it gave `hang_up_after` answers on it.
     """

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -130,6 +131,25 @@ def test_what_is_not_there_has_the_error_shape(
 ) -> None:
     answer = sandbox.session.request(method, sandbox.url + path, timeout=DEADLINE)
     assert (answer.status_code, answer.json()["error"]["code"]) == (status, code)
+
+
+def test_refusals_keep_the_connection(sandbox: Sandbox) -> None:
+    steps = [
+        ("POST", "/v2/messages", KEY, 404),
+        ("POST", "/v1/messages", "wrong", 401),
+        ("POST", "/v1/messages", KEY, 413),
+        ("PUT", "/v1/messages", KEY, 405),
+        ("GET", "/received?totals_only=1", KEY, 200),
+    ]
+    connection = HTTPConnection(sandbox.url.removeprefix("http://"), timeout=DEADLINE)
+    sockets = set()
+    for method, path, key, status in steps:
+        connection.request(method, path, b" " * 70_000, {"Authorization": f"Bearer {key}"})
+        sockets.add(connection.sock)
+        answer = connection.getresponse()
+        assert (answer.status, answer.read() != b"") == (status, True)
+    connection.close()
+    assert len(sockets) == 1
 
 
 def test_a_repeated_key_is_replayed_and_not_sent(sandbox: Sandbox, inbox: Inbox, key: str) -> None:

@@ -65,7 +65,9 @@ class Reader:
         """Forget processed entries."""
         ids = [entry.entry for entry in entries]
         pipe = self._client.pipeline(transaction=True)
-        pipe.xack(self._stream, GROUP, *ids).xdel(self._stream, *ids).execute()
+        pipe.xack(self._stream, GROUP, *ids)
+        pipe.xdel(self._stream, *ids)
+        pipe.execute()
 
     def _ensure_group(self) -> None:
         if self._ready:

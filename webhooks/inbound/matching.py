@@ -31,7 +31,10 @@ ORDER BY r.id LIMIT %s FOR UPDATE OF r SKIP LOCKED
 """
 UNSETTLED = [State.QUEUED.value, State.RELEASED.value, State.SENDING.value]
 
-TARGET: dict[str, State] = {ReceiptStatus.DELIVERED: State.DELIVERED, ReceiptStatus.UNDELIVERED: State.UNDELIVERED}
+TARGET: dict[str, State] = {
+    ReceiptStatus.DELIVERED: State.DELIVERED,
+    ReceiptStatus.UNDELIVERED: State.UNDELIVERED,
+}
 RANK: dict[str, int] = {
     ReceiptStatus.DELIVERED: 3,
     ReceiptStatus.UNDELIVERED: 2,
@@ -84,5 +87,9 @@ def _write(by_message: dict[UUID, list[Receipt]], applied: set[int]) -> None:
 
 
 def _data(receipt: Receipt) -> dict[str, str]:
-    data = {"connection": receipt.connection.name, "provider_id": receipt.provider_id, "at": receipt.at.isoformat()}
+    data = {
+        "connection": receipt.connection.name,
+        "provider_id": receipt.provider_id,
+        "at": receipt.at.isoformat(),
+    }
     return data | ({"code": receipt.error_code} if receipt.error_code else {})

@@ -1,11 +1,11 @@
 """The door for providers: verify, store, answer; nothing else happens in the request.
 
-    200   stored
-    400   signed, but can't be read: the provider should look at it
-    401   not proven to come from the provider; nothing was stored
-    404   no such connection of that provider
-    413   over `MAX_BODY`
-    503   could not be stored: the provider will send it again
+200   stored
+400   signed, but can't be read: the provider should look at it
+401   not proven to come from the provider; nothing was stored
+404   no such connection of that provider
+413   over `MAX_BODY`
+503   could not be stored: the provider will send it again
 """
 
 import logging

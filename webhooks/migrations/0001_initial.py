@@ -6,31 +6,70 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('dispatch', '0001_initial'),
+        ("dispatch", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Receipt',
+            name="Receipt",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('provider_id', models.CharField(max_length=128)),
-                ('status', models.CharField(choices=[('sent', 'sent'), ('delivered', 'delivered'), ('undelivered', 'undelivered'), ('unknown', 'unknown')], max_length=12)),
-                ('error_code', models.CharField(blank=True, max_length=60)),
-                ('at', models.DateTimeField(help_text='When it happened, says the provider.')),
-                ('received_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
-                ('state', models.CharField(choices=[('parked', 'parked'), ('applied', 'applied'), ('noted', 'noted'), ('orphaned', 'orphaned')], default='parked', max_length=8)),
-                ('connection', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='dispatch.connection')),
-                ('message', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='receipts', to='dispatch.message')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("provider_id", models.CharField(max_length=128)),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("sent", "sent"),
+                            ("delivered", "delivered"),
+                            ("undelivered", "undelivered"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=60)),
+                ("at", models.DateTimeField(help_text="When it happened, says the provider.")),
+                ("received_at", models.DateTimeField(db_default=django.db.models.functions.datetime.Now())),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("parked", "parked"),
+                            ("applied", "applied"),
+                            ("noted", "noted"),
+                            ("orphaned", "orphaned"),
+                        ],
+                        default="parked",
+                        max_length=8,
+                    ),
+                ),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, to="dispatch.connection"
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="receipts",
+                        to="dispatch.message",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('id',),
-                'indexes': [models.Index(condition=models.Q(('state', 'parked')), fields=['id'], name='receipt_parked')],
-                'constraints': [models.UniqueConstraint(fields=('connection', 'provider_id', 'status'), name='receipt_once')],
+                "ordering": ("id",),
+                "indexes": [
+                    models.Index(condition=models.Q(("state", "parked")), fields=["id"], name="receipt_parked")
+                ],
+                "constraints": [
+                    models.UniqueConstraint(fields=("connection", "provider_id", "status"), name="receipt_once")
+                ],
             },
         ),
     ]

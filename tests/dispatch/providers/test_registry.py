@@ -1,0 +1,61 @@
+"""The registry: every adapter in it can be found, says who it is, and passes the common contract."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from pkgutil import iter_modules
+
+import pytest
+
+import tests.dispatch.providers
+from dispatch.providers import registry
+from dispatch.providers.base import Provider
+from sendmsg.errors import UnknownProvider
+from tests.dispatch.providers.contract import ProviderContract
+
+
+def contracts(base: type[ProviderContract] = ProviderContract) -> Iterator[type[ProviderContract]]:
+    for found in base.__subclasses__():
+        yield found
+        yield from contracts(found)
+
+
+def test_every_registered_adapter_passes_the_contract() -> None:
+    for module in iter_modules(tests.dispatch.providers.__path__):
+        import_module(f"{tests.dispatch.providers.__name__}.{module.name}")
+    tested = {found.provider for found in contracts() if found.__name__.startswith("Test")}
+
+    missing = [slug for slug in registry.PROVIDERS if registry.get(slug) not in tested]
+
+    assert not missing, f"no Test… class inherits ProviderContract for: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize("slug", registry.PROVIDERS)
+def test_an_adapter_is_found_by_its_own_name(slug: str) -> None:
+    found = registry.get(slug)
+
+    assert issubclass(found, Provider)
+    assert found.slug == slug
+
+
+def test_a_name_without_an_adapter_is_a_typed_error() -> None:
+    with pytest.raises(UnknownProvider, match="carrier-pigeon.*sendmsg") as caught:
+        registry.get("carrier-pigeon")
+
+    assert caught.value.code == "unknown_provider"
+
+
+def test_adapters_are_imported_when_first_used() -> None:
+    script = (
+        "import sys; from dispatch.providers import registry; assert 'dispatch.providers.sendmsg' not in sys.modules;"
+        "registry.get('sendmsg'); assert 'dispatch.providers.sendmsg' in sys.modules"
+    )
+
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_adapters_need_no_django() -> None:
+    script = "import sys; from dispatch.providers import registry; registry.get('sendmsg'); assert 'django' not in sys.modules"
+
+    subprocess.run([sys.executable, "-c", script], check=True)
