@@ -1,7 +1,99 @@
 # What a developer types; `make help` lists it. CI calls `make check test` and nothing else.
-PYTHON ?= $(shell command -v python3.13 || command -v python3.12 || command -v python3.11 || command -v python3)
-BIN := .venv/bin
-COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+#
+# Works with make 3.81, which macOS ships. Paths are relative, because make splits an absolute one at its spaces.
+# Variables given to make (`make run PORT=9000 ONCE=1`) reach the programs through the environment.
 
-.PHONY: help run test check format lock clean
+PY := .venv/bin/python
+COMPILE := $(PY) -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(UPGRADE) pyproject.toml
+
+# Settings as in production, so that what needs them can be checked without a server or anybody's .env values.
+PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking a consistent:RuntimeWarning" \
+	SECRET_KEY=only-for-make-check-0123456789-abcdefghijklmnopqrstuvwxyz \
+	CREDENTIALS_KEYS=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA= \
+	DEBUG=false ALLOWED_HOSTS=sendmsg.example PUBLIC_URL=https://sendmsg.example METRICS_TOKEN=only-for-make-check \
+	DATABASE_URL=postgresql://127.0.0.1:1/sendmsg LOGS_DATABASE_URL=postgresql://127.0.0.1:1/sendmsg_logs \
+	REDIS_URL=redis://127.0.0.1:1/0 BROKER_URL=amqp://127.0.0.1:1//
+
 .DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test check format lock FORCE
+unexport PYTHONHOME PYTHONPATH
+MAKEFLAGS += --no-print-directory
+
+help: ## List these commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
+
+run: .venv/.run ## Start everything here, with a sandbox provider (PORT=8000; ONCE=1: one message, then stop)
+	@exec $(PY) manage.py quickstart
+
+test: .venv/.test ## Run the tests against real servers (ARGS="-k receipts")
+	@exec $(PY) -m pytest $(ARGS)
+
+check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	@$(PRODUCTION) $(PY) -m mypy
+	@$(PRODUCTION) .venv/bin/lint-imports
+	@$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
+	@$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
+	@$(PRODUCTION) $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
+
+format: .venv/.test ## Format the code, and repair what the linter can
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+lock: .venv/.test ## Pin the dependencies of pyproject.toml (UPGRADE=--upgrade)
+	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) --extra embedded --constraint requirements.txt --output-file sendmsg/embedded/requirements.txt
+	$(COMPILE) --extra dev --extra embedded --constraint requirements.txt --output-file tests/requirements.txt
+
+# A stamp for each set of packages: installed again when one of its files changes, and never else.
+
+RUN := requirements.txt sendmsg/embedded/requirements.txt
+TEST := $(RUN) tests/requirements.txt
+
+.venv/.run: .venv/.made $(RUN)
+	@$(call install,$(RUN))
+	@touch $@
+
+.venv/.test: .venv/.made $(TEST)
+	@$(call install,$(TEST))
+	@touch .venv/.run $@
+
+# pip's progress is a dot a package; its warnings and errors are shown when it failed.
+install = \
+	printf 'Installing packages (the first time this takes about half a minute) '; started=$$(date +%s); \
+	[ -w "$${HOME:-/nowhere}" ] || export PIP_NO_CACHE_DIR=1; \
+	rm -f .venv/.failed; \
+	{ $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes \
+		$(1:%=-r %) 2>.venv/.errors || touch .venv/.failed; } | \
+		awk '/^Collecting|^Installing/ {printf "."; fflush()} END {printf " "}'; \
+	[ ! -e .venv/.failed ] || { echo failed; cat .venv/.errors >&2; exit 1; }; \
+	echo "$$(($$(date +%s) - started)) s"
+
+# The first Python that runs, has a right version and can make environments: a pyenv shim exists without running, and
+# Debian's python3 may come without ensurepip. An environment that works is kept; FORCE: its Python has gone.
+.venv/.made: $(if $(wildcard $(PY)),,FORCE)
+	@if $(PY) -c "import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then \
+		touch $@; exit; \
+	fi; \
+	set -- python3.13 python3.12 python3.11 python3 python; \
+	[ -z "$(PYTHON)" ] || set -- "$(PYTHON)"; \
+	other=; bare=; \
+	for python; do \
+		version=$$("$$python" -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null) || continue; \
+		case $$version in \
+			3.11|3.12|3.13) ;; \
+			*) other="$$other, $$python is $$version"; continue;; \
+		esac; \
+		"$$python" -c "import ensurepip, ssl, venv" 2>/dev/null || { bare=$${bare:-$$python}; continue; }; \
+		echo "Making .venv with Python $$version"; \
+		"$$python" -m venv --clear .venv && touch $@; exit; \
+	done; \
+	if [ -n "$$bare" ]; then \
+		echo "$$bare can't make virtual environments: on Debian or Ubuntu, apt-get install python3-venv" >&2; \
+	else \
+		echo "SendMSG needs Python 3.11, 3.12 or 3.13, and none was found$$other. make PYTHON=/path/to/python names one" >&2; \
+	fi; \
+	exit 1

@@ -4,6 +4,8 @@ New, scheduled, retried and failed-over messages are one thing to it: a row in s
 It promises that a row is released to one task at a time, that nothing is released while the broker is away, and that
 a message whose worker, task or relay was lost moves again when its lease ends. Any number of relays may run.
 
+It also clears away idempotency records that have served their time.
+
 One step: 1. free what lost its lease; 2. make sure that the broker is there; 3. claim due rows of the lanes that have
 room, choose, and commit them as `released`; 4. publish, confirmed; 5. put back what could not be published.
 A relay killed between 3 and 4 leaves rows whose lease ends.
@@ -15,6 +17,7 @@ import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -26,12 +29,15 @@ from dispatch.models import Message
 from dispatch.publisher import Publisher, Reference
 from dispatch.states import State
 from dispatch.transitions import Change
+from sendmsg.api import idempotency
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
 SWEEP_EVERY = 1.0  # seconds between looks for ended leases
+PURGE_EVERY = 3600.0  # seconds between deletions of idempotency records that have served their time
+SHORTEST_WAIT = 0.05  # seconds; due rows without room for them must not make an idle relay spin
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
 
@@ -43,7 +49,7 @@ class Relay(Pump):
         super().__init__()
         self.poll = settings.RELAY_POLL
         self._publisher = Publisher()
-        self._swept_at = 0.0
+        self._swept_at = self._purged_at = float("-inf")
 
     def step(self) -> int:
         freed = self._sweep()
@@ -63,16 +69,20 @@ class Relay(Pump):
         """Until somebody rings, the next row is due, or `seconds` have passed."""
         next_due = Message.objects.filter(state=State.QUEUED).aggregate(at=Min("due_at"))["at"]
         if next_due is not None:
-            seconds = min(seconds, max((next_due - timezone.now()).total_seconds(), 0.02))
+            seconds = min(seconds, max((next_due - timezone.now()).total_seconds(), SHORTEST_WAIT))
         wakeup.wait(seconds)
 
     def close(self) -> None:
         self._publisher.close()
 
     def _sweep(self) -> int:
-        if time.monotonic() - self._swept_at < SWEEP_EVERY:
+        now = time.monotonic()
+        if now - self._purged_at > PURGE_EVERY:
+            self._purged_at = now
+            idempotency.purge(idempotency.KEPT_FOR)
+        if now - self._swept_at < SWEEP_EVERY:
             return 0
-        self._swept_at = time.monotonic()
+        self._swept_at = now
         return leases.free_ended(timezone.now())
 
 
@@ -85,7 +95,7 @@ def release(entries: dict[str, directory.Entry], limit: int) -> tuple[list[tuple
     with transaction.atomic():
         now = timezone.now()
         changes: list[Change] = []
-        names: dict[object, str] = {}
+        names: dict[UUID, str] = {}
         for row in due.claim(lanes, now, min(limit, sum(max(free, 0) for free in room.values()))):
             if row.expires_at <= now:
                 changes.append(_ended(row))
@@ -105,14 +115,12 @@ def release(entries: dict[str, directory.Entry], limit: int) -> tuple[list[tuple
                     data={"connection": entry.name},
                 )
             )
-        moved = transitions.apply(changes)
+        moved = {move.message_id: move for move in transitions.apply(changes)}
     by_connection: dict[str, list[Reference]] = defaultdict(list)
-    ended = 0
-    for move in moved:
-        if move.target is State.RELEASED:
-            by_connection[names[move.message_id]].append((move.message_id, move.release))
-        else:
-            ended += 1
+    for message_id, name in names.items():  # in the order of the claim: most urgent first
+        if message_id in moved:
+            by_connection[name].append((message_id, moved[message_id].release))
+    ended = sum(move.target is not State.RELEASED for move in moved.values())
     return [task for name, rows in by_connection.items() for task in _tasks(name, rows)], ended
 
 

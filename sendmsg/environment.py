@@ -5,7 +5,9 @@ else from `.env`, else from the default. A value that can't be used, a name in `
 values that contradict each other stop the process with one line that names the variable.
 """
 
+import io
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +16,9 @@ from urllib.parse import urlsplit
 
 import environ
 from cryptography.fernet import Fernet
+
+DOTENV_LINE = re.compile(r"(export )?[A-Za-z_0-9]+=")  # what django-environ reads; any other line it passes over
+NOT_A_URL = "is not a URL; characters such as / # @ [ in a user name or password are written as %2F %23 %40 %5B"
 
 
 class Refused(ValueError):
@@ -105,9 +110,9 @@ def url(*schemes: str) -> Callable[[str], str]:
         try:
             parts = urlsplit(value)
             _ = parts.port
-        except ValueError as error:
-            raise Refused(f"is not a URL ({error})") from None
-        if parts.scheme not in schemes or not parts.netloc:
+        except ValueError:  # its text may quote a piece of a password
+            raise Refused(NOT_A_URL) from None
+        if parts.scheme not in schemes or not parts.hostname:
             raise Refused(f"expected a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
         return value.rstrip("/")
 
@@ -115,9 +120,12 @@ def url(*schemes: str) -> Callable[[str], str]:
 
 
 def database(value: str) -> dict[str, Any]:
-    if urlsplit(value).scheme not in ("postgresql", "postgres"):
+    if not value.startswith(("postgresql://", "postgres://")):
         raise Refused("expected a URL that starts with postgresql://")
-    config: dict[str, Any] = environ.Env.db_url_config(value)
+    try:
+        config: dict[str, Any] = environ.Env.db_url_config(value)
+    except ValueError:
+        raise Refused(NOT_A_URL) from None
     if not config.get("NAME"):
         raise Refused("names no database: end the URL with /<name>")
     return config
@@ -165,11 +173,22 @@ def _read_dotenv(path: Path, known: set[str]) -> dict[str, str]:
         ENVIRON: dict[str, str] = {}  # read_env writes here instead of into the process's environment
 
     if path.is_file():
-        File.read_env(path)
+        File.read_env(io.StringIO("\n".join(_dotenv_lines(path))))
     for name in sorted(File.ENVIRON):
         if name not in known and name.removesuffix("_FILE") not in known:
             refuse(name, f"in {path.name} is not a setting of SendMSG: docs/settings.md lists them")
     return File.ENVIRON
+
+
+def _dotenv_lines(path: Path) -> list[str]:
+    try:
+        lines = [line.strip() for line in path.read_text("utf-8").splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        refuse(path.name, f"can't be read: {type(error).__name__}")
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#") and not DOTENV_LINE.match(line):
+            refuse(f"{path.name} line {number}", "is not NAME=value, without spaces around the sign")
+    return lines
 
 
 def _raw(name: str, from_file: Mapping[str, str]) -> str | None:

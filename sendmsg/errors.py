@@ -9,7 +9,8 @@
     ├── MalformedAnswer        the answer to an HTTP call can't be read (sendmsg.http)
     ├── SignatureRefused       a webhook whose signature does not prove who sent it
     ├── MalformedWebhook       a signed webhook that can't be read
-    └── BufferUnavailable      a webhook could not be stored durably, so it must not be acknowledged
+    ├── BufferUnavailable      a webhook could not be stored durably, so it must not be acknowledged
+    └── StartFailed            the one-command mode did not come up; the text says which part, and what its log says
 
 What a provider answers is not an error but a value: `dispatch.providers.base.Outcome`. What the API answers is a
 `sendmsg.api.problems.Problem`. Each leaf carries a stable `code` that may be stored and branched on.
@@ -68,3 +69,7 @@ class MalformedWebhook(SendMSGError):
 
 class BufferUnavailable(SendMSGError):
     code = "buffer_unavailable"
+
+
+class StartFailed(SendMSGError):
+    code = "start_failed"

@@ -1,8 +1,8 @@
-"""The one way this project calls other people's servers: keep-alive, and a bound on everything they could make us spend.
+"""The one way this project calls other people's servers: keep-alive, and a bound on all that they could make us spend.
 
-- Time: `connect_timeout` covers name, TCP and TLS together and all addresses of a host; `read_timeout` each silence; and
-  `total_timeout` the whole exchange, down to an answer that drips in byte by byte. All are mandatory, in seconds. The one
-  thing not cut short is the system's resolver: what it overruns is found out before anything is sent.
+- Time: `connect_timeout` covers name, TCP and TLS together, and all addresses of a host; `read_timeout` each silence;
+  `total_timeout` the whole exchange, down to an answer that drips in byte by byte. All are mandatory, in seconds. Only
+  the system's resolver is not cut short: what it overruns is found out before anything is sent.
 - Space: an answer over `max_response_bytes` is refused while it is read, compressed ones by their expanded size.
 - Trust: TLS is verified, redirects are answers and not followed, cookies and environment (proxies, .netrc) are ignored.
 - Truth: a failure is `NotSent` if no byte of the request had been written, and `OutcomeUnknown` otherwise. That is not
@@ -11,6 +11,7 @@
 Errors hold a code and a duration: no URL, header or body, and no chained exception that holds them.
 """
 
+import contextlib
 import http.client
 import io
 import json as jsonlib
@@ -39,7 +40,7 @@ from sendmsg.errors import CallFailed, MalformedAnswer, NotSent, OutcomeUnknown
 
 USER_AGENT: Final = f"SendMSG/{__version__}"
 MAX_RESPONSE_BYTES: Final = 1_048_576  # a batch of 1,000 results is about 200 kB
-MAX_IDLE_SECONDS: Final = 20.0  # shorter than firewalls forget a connection and most servers close one
+MAX_IDLE_SECONDS: Final = 20.0  # shorter than firewalls and load balancers keep an idle connection
 MAX_RETRY_AFTER: Final = 3_600.0  # seconds; who asks for longer is asked again in an hour
 MAX_HOSTS: Final = 10  # pools kept by one client; a connection has one host, two with a separate status API
 
@@ -70,7 +71,7 @@ _UNKNOWN: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (ValueError, "bad_protocol"),
     (OSError, "connection_lost"),
 )
-NOT_SENT_CODES: Final = frozenset({code for _, code in _NOT_SENT} | {"deadline_before_send"})
+NOT_SENT_CODES: Final = frozenset({code for _, code in _NOT_SENT} | {"deadline_before_send", "call_failed"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,7 @@ class HttpClient:
 
         Raises `NotSent` or `OutcomeUnknown`. A `total_timeout` can only shorten the client's own.
         """
-        head = {"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **(headers or {})}
+        head = {"User-Agent": USER_AGENT, **(headers or {})}
         if json is not None:
             body = jsonlib.dumps(json, allow_nan=False, separators=(",", ":")).encode()
             head.setdefault("Content-Type", "application/json")
@@ -229,7 +230,7 @@ class _Exchange:
 
     def __init__(self, limits: _Limits, total_timeout: float | None) -> None:
         self.began = time.monotonic()
-        self.deadline = self.began + min(total_timeout or limits.total, limits.total)
+        self.deadline = self.began + (limits.total if total_timeout is None else min(total_timeout, limits.total))
         self.limits = limits
         self.sent = False
         self.status: int | None = None
@@ -303,8 +304,6 @@ class _Connection(HTTPConnection):
             outgoing = b"".join(self._outgoing)
         finally:
             self._outgoing = None
-        if self.sock is None:
-            self.connect()
         left = memoryview(outgoing)
         while left:
             self.sock.settimeout(self.exchange.patience())
@@ -351,14 +350,23 @@ class _Pool(HTTPConnectionPool):
 
     def _get_conn(self, timeout: float | None = None) -> Any:
         exchange = _current.get()
-        connection: Any = super()._get_conn(timeout=exchange.left())
+        connection: Any = super()._get_conn(timeout=max(0.0, exchange.deadline - time.monotonic()))
         connection.exchange = exchange
         return connection
+
+    def _validate_conn(self, conn: Any) -> None:
+        """Connects here, also without TLS: urllib3 overlooks a reset that happens while it writes."""
+        super()._validate_conn(conn)
+        if conn.is_closed:
+            conn.connect()
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None:
             conn.idle_since = time.monotonic()
-        super()._put_conn(conn)
+        # urllib3 makes up a place when an exception (a task's time limit) ends the wait for one. It goes again at once,
+        # but would spoil the answer that is just complete.
+        with contextlib.suppress(urllib3.exceptions.FullPoolError):
+            super()._put_conn(conn)
 
 
 class _TLSPool(_Pool, HTTPSConnectionPool):

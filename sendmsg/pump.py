@@ -8,8 +8,9 @@ hand is finished first). A step must leave nothing behind when it raises: its wo
 import logging
 import random
 import signal
-import threading
 import time
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import ClassVar
 
@@ -23,6 +24,31 @@ FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
 
 
+class Stop:
+    """What `threading.Event` is, for a signal handler to set.
+
+    A handler runs in the middle of whatever the main thread does. If that is waiting for an Event, the thread may hold
+    the Event's own lock, and setting it would wait for ever. `SimpleQueue.put` is made to be called from anywhere.
+    """
+
+    def __init__(self) -> None:
+        self._told: SimpleQueue[None] = SimpleQueue()
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def set(self) -> None:
+        self._set = True
+        self._told.put(None)
+
+    def wait(self, seconds: float) -> None:
+        """Sleep until it is set, `seconds` at the most. One thread may wait."""
+        if not self._set and seconds > 0:
+            with suppress(Empty):
+                self._told.get(timeout=seconds)
+
+
 class Pump:
     """Fetch, handle, back off, drain, measure."""
 
@@ -31,7 +57,7 @@ class Pump:
     """Seconds an idle pump waits before it looks again."""
 
     def __init__(self) -> None:
-        self.stopping = threading.Event()
+        self.stopping = Stop()
 
     def step(self) -> int:
         """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""
@@ -61,6 +87,10 @@ class Pump:
         try:
             close_old_connections()
             done = self.step()
+            metrics.PUMP_SECONDS.labels(self.name).observe(time.perf_counter() - started)
+            metrics.PUMP_ITEMS.labels(self.name).inc(done)
+            if not done:
+                self.wait(self.poll)
         except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)
             metrics.PUMP_FAILURES.labels(self.name).inc()
@@ -73,10 +103,6 @@ class Pump:
             )
             self.stopping.wait(pause * random.uniform(0.5, 1))
             return pause
-        metrics.PUMP_SECONDS.labels(self.name).observe(time.perf_counter() - started)
-        metrics.PUMP_ITEMS.labels(self.name).inc(done)
-        if not done:
-            self.wait(self.poll)
         return 0.0
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
@@ -84,4 +110,5 @@ class Pump:
 
 
 def _one_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    first = str(error).partition("\n")[0]  # Postgres quotes the row, and so a body, on those after it
+    return f"{type(error).__name__}: {' '.join(first.split())[:200]}"

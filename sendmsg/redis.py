@@ -17,7 +17,7 @@ REPLY_TIMEOUT = 2.0  # seconds; an append with fsync on a busy disk
 
 @cache
 def client(reply_timeout: float = REPLY_TIMEOUT) -> Redis:
-    """A thread-safe client with a pool of its own. `reply_timeout`, in seconds, must exceed a blocking command's wait."""
+    """A thread-safe client with a pool of its own. `reply_timeout`, in seconds, exceeds any blocking command's wait."""
     return Redis.from_url(
         settings.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT,

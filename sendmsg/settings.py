@@ -1,5 +1,6 @@
 """Every setting of the project. What an operator may change is listed in `sendmsg.variables`."""
 
+import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,6 +52,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
+    "sendmsg.api.parsing.ChunkedBodyMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -76,8 +78,10 @@ TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static"
-WHITENOISE_USE_FINDERS = not STATIC_ROOT.exists()  # a checkout serves without `collectstatic`, an image after it
+# An image has its static files collected; a checkout serves them straight from the packages.
+_COLLECTED = BASE_DIR / "static"
+STATIC_ROOT = _COLLECTED if _COLLECTED.exists() or "collectstatic" in sys.argv else None
+WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 
 # Databases
 
@@ -218,5 +222,8 @@ LOGGING = {
     "formatters": {"line": {"()": "sendmsg.telemetry.logging.LineFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": ENVIRONMENT["LOG_LEVEL"]},
-    "loggers": {"django.request": {"level": "ERROR"}},  # 4xx are answers, not events
+    "loggers": {
+        "django.request": {"level": "ERROR"},  # 4xx are answers, not events
+        "django.security.DisallowedHost": {"level": "CRITICAL"},  # so is the 400 for somebody else's Host
+    },
 }

@@ -1,4 +1,4 @@
-"""Every variable of the environment that SendMSG reads, as data. docs/settings.md is held against this table by a test."""
+"""Every variable of the environment that SendMSG reads, as data. A test holds docs/settings.md against this table."""
 
 from typing import Final
 

@@ -8,6 +8,7 @@ The last function of a script answers all requests that follow. A function gets 
 whether the connection stays open. Waits end when the server does, so no test waits for a fault to play to its end.
 """
 
+import contextlib
 import json
 import socket
 import ssl
@@ -128,9 +129,7 @@ class FaultServer:
                 self._sockets -= {connection, current}
 
 
-def answer(
-    status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, *, close: bool = False
-) -> Fault:
+def answer(status: int, body: bytes = b"", headers: Mapping[str, str] | None = None, *, close: bool = False) -> Fault:
     """A proper answer."""
 
     def fault(wire: Wire) -> bool:
@@ -141,9 +140,7 @@ def answer(
 
 
 def json_answer(status: int, content: object, headers: Mapping[str, str] | None = None) -> Fault:
-    return answer(
-        status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})}
-    )
+    return answer(status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
 def html(status: int) -> Fault:
@@ -254,8 +251,6 @@ def _read_request(reader: Any, connection: int) -> Received | None:
 
 
 def _shut(one: socket.socket) -> None:
-    try:
+    with contextlib.suppress(OSError):
         one.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass
     one.close()

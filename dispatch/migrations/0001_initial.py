@@ -3,9 +3,10 @@
 import django.core.validators
 import django.db.models.deletion
 import django.db.models.functions.datetime
-import sendmsg.encryption
 import uuid_utils.compat
 from django.db import migrations, models
+
+import sendmsg.encryption
 
 
 class Migration(migrations.Migration):

@@ -97,8 +97,8 @@ class Verdict:
 class Capabilities:
     """What a provider can do, as data: routing and the documentation read it.
 
-    `batch_size`: the most messages one HTTP call takes. `deduplicates`: a repeated message id is recognised and not sent
-    again, so an unknown outcome may be resolved by repeating. `fetches_status`: the outcome can be asked for later.
+    `batch_size`: the most messages one HTTP call takes. `deduplicates`: a repeated message id is recognised and not
+    sent again, so repeating resolves an unknown outcome. `fetches_status`: the outcome can be asked for later.
     """
 
     channels: frozenset[str]
@@ -124,9 +124,7 @@ class ConnectionConfig:
         """The credential, which must be there as text fit for a header; `ConfigurationError` names it otherwise."""
         value = self.credentials.get(key)
         if not isinstance(value, str) or not value or not value.isascii() or not value.isprintable():
-            raise ConfigurationError(
-                f"Connection {self.name}: the credential {key!r} is missing or malformed."
-            )
+            raise ConfigurationError(f"Connection {self.name}: the credential {key!r} is missing or malformed.")
         return value
 
 
@@ -147,6 +145,7 @@ class Provider(ABC):
         Returns within twice `total_timeout`, whatever the length of the batch.
         """
 
+    @abstractmethod
     def close(self) -> None:
         """Lets go of sockets. The instance is of no use afterwards. May be called twice."""
 
@@ -164,9 +163,7 @@ class HttpProvider(Provider):
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)
         if not config.base_url.startswith(("https://", "http://")):
-            raise ConfigurationError(
-                f"Connection {config.name}: the base URL needs to begin with https:// or http://."
-            )
+            raise ConfigurationError(f"Connection {config.name}: the base URL needs to begin with https:// or http://.")
         self.base_url = config.base_url.rstrip("/")
         self.http: HttpClient = build_session(
             connect_timeout=config.connect_timeout,

@@ -1,4 +1,4 @@
-"""The adapters by name. A name is stored with connections, so it never changes; adapters are imported when first used."""
+"""The adapters by name. Names are stored with connections, so they never change. Adapters are imported on first use."""
 
 from collections.abc import Mapping
 from functools import cache

@@ -3,8 +3,8 @@
 `docs/provider-protocol.md` has the protocol. The provider keeps keys for 24 hours and answers a repeated one as it did
 the first time, so an outcome that can't be known is resolved by repeating the call. That decides the doubtful rows
 below: 500, 502 and 504 may come after the message was taken, hence `Unknown`; 503 says that it was not, hence
-`Unavailable`. Redirects are never followed: one that usually follows a finished POST (302, 303) is `Unknown`, the others
-tell of a wrong base URL, as does 404, and leave every message for later or for another provider.
+`Unavailable`. Redirects are never followed. One that usually follows a finished POST (302, 303) is `Unknown`; the
+others tell of a wrong base URL, as does 404, and leave every message for later or for another provider.
 """
 
 from collections.abc import Mapping
@@ -80,15 +80,11 @@ class SendMSGProvider(HttpProvider):
     def attempt(self, message: Outbound) -> Outcome:
         headers = {"Authorization": self._authorization, "Idempotency-Key": str(message.message_id)}
         try:
-            return _outcome(
-                self.http.request("POST", self._url, headers=headers, json=self._submission(message))
-            )
+            return _outcome(self.http.request("POST", self._url, headers=headers, json=self._submission(message)))
         except OutcomeUnknown as error:
             if error.status is None or error.status < 300:
                 raise
-            return _verdict(error.status, None).outcome(
-                error.detail
-            )  # the refusal arrived, if not its reasons
+            return _verdict(error.status, None).outcome(error.detail)  # the refusal arrived, if not its reasons
 
     def _submission(self, message: Outbound) -> dict[str, Any]:
         submission: dict[str, Any] = {

@@ -87,13 +87,10 @@ class ApiKeyAdmin(_ApiKeyBase):
         obj.mint()
         super().save_model(request, obj, form, change)
 
-    def response_add(
-        self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None
-    ) -> HttpResponse:
+    def response_add(self, request: HttpRequest, obj: ApiKey, post_url_continue: str | None = None) -> HttpResponse:
         """Show the key on this page and nowhere else."""
         context = {**self.admin_site.each_context(request), "title": "API key created", "key": obj}
-        headers = {"Cache-Control": "no-store"}
-        return TemplateResponse(request, "admin/accounts/apikey/created.html", context, headers=headers)
+        return TemplateResponse(request, "admin/accounts/apikey/created.html", context)
 
     @admin.display(description="key", ordering="prefix")
     def shown(self, key: ApiKey) -> str:

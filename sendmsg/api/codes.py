@@ -34,21 +34,15 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "json_too_deep": Kind(400, "Nested too deeply", "The body is nested deeper than any request needs."),
         "encoding_invalid": Kind(400, "Invalid UTF-8", "The body is not valid UTF-8."),
         "text_invalid": Kind(400, "Invalid text", "A text has a NUL character or half of a surrogate pair."),
-        "length_required": Kind(
-            411, "Length required", "This server needs a Content-Length for a request's body."
-        ),
+        "length_required": Kind(411, "Length required", "This server needs a Content-Length for a request's body."),
         "body_too_large": Kind(413, "Body too large", "The body is larger than 64 kB."),
         "media_type_unsupported": Kind(
             415, "Unsupported media type", "The body must be application/json: say so in Content-Type."
         ),
         "charset_unsupported": Kind(415, "Unsupported charset", "The body must be in UTF-8."),
-        "content_encoding_unsupported": Kind(
-            415, "Unsupported encoding", "Compressed bodies are not accepted."
-        ),
+        "content_encoding_unsupported": Kind(415, "Unsupported encoding", "Compressed bodies are not accepted."),
         # The request as fields
-        "validation_failed": Kind(
-            400, "Validation failed", "`errors` names each field that can't be accepted."
-        ),
+        "validation_failed": Kind(400, "Validation failed", "`errors` names each field that can't be accepted."),
         "cursor_invalid": Kind(400, "Invalid cursor", "This API gave no such cursor: start without one."),
         "idempotency_key_invalid": Kind(
             400, "Invalid idempotency key", "An Idempotency-Key has 1 to 255 visible ASCII characters."
@@ -70,9 +64,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "not_found": Kind(404, "Not found", "There is no such thing here, or it is not yours."),
         "method_not_allowed": Kind(405, "Method not allowed", "This address has no such method: see Allow."),
         "not_acceptable": Kind(406, "Not acceptable", "Answers are JSON: the request's Accept excludes it."),
-        "message_not_cancelable": Kind(
-            409, "Too late to cancel", "The message has left or is final already."
-        ),
+        "message_not_cancelable": Kind(409, "Too late to cancel", "The message has left or is final already."),
         "throttled": Kind(429, "Too many requests", "Slow down: Retry-After says how long."),
         # Us
         "internal_error": Kind(500, "Internal error", "An error of ours. Quote the request id to report it."),
@@ -80,7 +72,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
             503, "Timeline unavailable", "The logs database is away. Messages are accepted and sent as ever."
         ),
         "database_unavailable": Kind(
-            503, "Database unavailable", "The database is away. Repeat the request with the same Idempotency-Key."
+            503,
+            "Database unavailable",
+            "The database is away. Repeat the request with the same Idempotency-Key.",
         ),
     }
 )

@@ -22,7 +22,7 @@ def problem_response(problem: Problem) -> HttpResponse:
 
 
 @csrf_exempt
-def unknown_path(request: HttpRequest) -> HttpResponse:
+def unknown_path(request: HttpRequest, *parts: str) -> HttpResponse:
     """Route `^v1(/|$)` here, after every real route."""
     return problem_response(Problem("not_found"))
 

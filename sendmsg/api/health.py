@@ -78,7 +78,7 @@ def _check_broker() -> None:
     if url.startswith("redis"):
         options = {"socket_connect_timeout": CONNECT_TIMEOUT, "socket_timeout": CONNECT_TIMEOUT}
     with Connection(url, connect_timeout=CONNECT_TIMEOUT, transport_options=options) as broker:
-        broker.ensure_connection(max_retries=1, timeout=CONNECT_TIMEOUT)
+        broker.ensure_connection(max_retries=1, interval_start=0, interval_step=0, timeout=CONNECT_TIMEOUT)
 
 
 CHECKS: Mapping[str, Callable[[], None]] = {

@@ -29,9 +29,7 @@ Row = TypeVar("Row", bound=Model)
 class PageQuery(QuerySerializer):
     """The query parameters of every list. Subclass it to add filters."""
 
-    cursor = serializers.CharField(
-        required=False, max_length=200, help_text="`next_cursor` of the page before."
-    )
+    cursor = serializers.CharField(required=False, max_length=200, help_text="`next_cursor` of the page before.")
     limit = serializers.IntegerField(
         required=False, default=DEFAULT_LIMIT, min_value=1, max_value=MAX_LIMIT, help_text="Rows in a page."
     )

@@ -95,6 +95,8 @@ class ChunkedBodyMiddleware:
                 body = read_bounded(request.environ["wsgi.input"])
             except Problem as problem:
                 return problem_response(problem)
+            except OSError:  # what servers raise for a malformed or an unfinished chunk
+                return problem_response(Problem("request_invalid"))
             request._stream = BytesIO(body)
             request.META["CONTENT_LENGTH"] = str(len(body))
         return self.get_response(request)

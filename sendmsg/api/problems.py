@@ -154,9 +154,7 @@ def _core_details(error: ValidationError) -> Any:
     if not hasattr(error, "error_dict"):
         return [_core_detail(one) for one in error.error_list]
     return {
-        api_settings.NON_FIELD_ERRORS_KEY if name == NON_FIELD_ERRORS else name: [
-            _core_detail(one) for one in errors
-        ]
+        api_settings.NON_FIELD_ERRORS_KEY if name == NON_FIELD_ERRORS else name: [_core_detail(one) for one in errors]
         for name, errors in error.error_dict.items()
     }
 

@@ -8,7 +8,7 @@ An endpoint reads like this:
         responses={202: MessageDocument, **problems(*BODY, *IDEMPOTENCY)},
     )
 
-`problems` names every error of the endpoint; a test holds that nothing else is ever answered.
+`problems` names every error of the endpoint, each with an example.
 """
 
 from typing import Any, Final
@@ -65,7 +65,12 @@ PARSING: Final = (
 BODY: Final = (*PARSING, "validation_failed")
 """What an endpoint whose body has fields may answer."""
 
-IDEMPOTENCY: Final = (*PARSING, "idempotency_key_invalid", "idempotency_in_progress", "idempotency_key_reused")
+IDEMPOTENCY: Final = (
+    *PARSING,
+    "idempotency_key_invalid",
+    "idempotency_in_progress",
+    "idempotency_key_reused",
+)
 """What an endpoint that goes through `run_once`, which reads the body, may answer."""
 
 IDEMPOTENCY_KEY: Final = OpenApiParameter(
@@ -105,9 +110,7 @@ class ProblemDocument(serializers.Serializer[Any]):
     status = serializers.IntegerField()
     detail = serializers.CharField(help_text="For people.")
     instance = serializers.CharField(help_text="`urn:sendmsg:request:` and the request id.")
-    code = serializers.ChoiceField(
-        [(code, kind.meaning) for code, kind in KINDS.items()], help_text="Stable."
-    )
+    code = serializers.ChoiceField([(code, kind.meaning) for code, kind in KINDS.items()], help_text="Stable.")
     request_id = serializers.CharField(help_text="As in X-Request-ID; quote it when you ask us.")
     errors = FieldErrorDocument(many=True)  # type: ignore[assignment]  # DRF moves it out of the class
 

@@ -15,9 +15,7 @@ class Event(models.Model):
     id = models.UUIDField(primary_key=True, editable=False)
     message_id = models.UUIDField(editable=False)
     account_id = models.UUIDField(editable=False)
-    type = models.CharField(
-        max_length=20, choices=[(kind.value, kind.value) for kind in EventType], editable=False
-    )
+    type = models.CharField(max_length=20, choices=[(kind.value, kind.value) for kind in EventType], editable=False)
     at = models.DateTimeField(editable=False)
     data = models.JSONField(default=dict, editable=False)
 

@@ -2,7 +2,7 @@
 
 from datetime import date, timedelta
 
-from django.db import connections
+from django.db import connections, transaction
 
 from sendmsg.logs.router import LOGS
 
@@ -10,7 +10,10 @@ _made: set[date] = set()  # per process: saves asking Postgres for every batch
 
 
 def ensure_day(day: date) -> None:
-    """Make the partition of one UTC day if it is missing. Safe to call from several writers at once."""
+    """Make the partition of one UTC day if it is missing, inside the caller's transaction on the logs database.
+
+    Safe to call from several writers at once.
+    """
     if day in _made:
         return
     name = f"logs_event_{day:%Y%m%d}"
@@ -21,4 +24,10 @@ def ensure_day(day: date) -> None:
             f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF logs_event FOR VALUES FROM (%s) TO (%s)",
             [f"{day}T00:00:00Z", f"{day + timedelta(days=1)}T00:00:00Z"],
         )
-    _made.add(day)
+    # Only once it is there for good: a rollback takes the partition back.
+    transaction.on_commit(lambda: _made.add(day), using=LOGS)
+
+
+def forget() -> None:
+    """Ask Postgres again: a write failed, and a partition that is gone may be why."""
+    _made.clear()

@@ -8,11 +8,11 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import connections, transaction
+from django.db import Error, connections, transaction
 from psycopg2.extras import execute_values
 
 from sendmsg.journal.models import JournalEntry
-from sendmsg.logs.partitions import ensure_day
+from sendmsg.logs import partitions
 from sendmsg.logs.router import LOGS
 from sendmsg.pump import Pump
 
@@ -31,7 +31,11 @@ class LogWriter(Pump):
             entries = list(JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
             if not entries:
                 return 0
-            write([event for entry in entries for event in entry.events])
+            try:
+                write([event for entry in entries for event in entry.events])
+            except Error:
+                partitions.forget()
+                raise
             JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
         return len(entries)
 
@@ -40,7 +44,7 @@ def write(events: list[dict[str, Any]]) -> None:
     """Insert events (as `Event.as_json` makes them) into the logs database, in one transaction."""
     with transaction.atomic(using=LOGS):
         for day in sorted({datetime.fromisoformat(event["at"]).astimezone(UTC).date() for event in events}):
-            ensure_day(day)
+            partitions.ensure_day(day)
         rows = [
             (
                 event["id"],

@@ -13,9 +13,7 @@ HTTP_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )
 ACCEPTED = Counter("sendmsg_messages_accepted_total", "Messages answered with 202.", ["channel", "mode"])
-RELEASED = Counter(
-    "sendmsg_messages_released_total", "Messages handed to a connection's queue.", ["connection"]
-)
+RELEASED = Counter("sendmsg_messages_released_total", "Messages handed to a connection's queue.", ["connection"])
 OUTCOMES = Counter("sendmsg_send_outcomes_total", "What providers answered.", ["connection", "outcome"])
 SEND_SECONDS = Histogram(
     "sendmsg_send_seconds",

@@ -18,7 +18,5 @@ class MetricsMiddleware:
         match = request.resolver_match
         route = match.route if match and not match.route.startswith("^") else "other"
         method = request.method if request.method in ("GET", "POST", "PUT", "PATCH", "DELETE") else "OTHER"
-        metrics.HTTP_SECONDS.labels(route, method, response.status_code).observe(
-            time.perf_counter() - started
-        )
+        metrics.HTTP_SECONDS.labels(route, method, response.status_code).observe(time.perf_counter() - started)
         return response

@@ -126,9 +126,7 @@ def test_the_last_use_is_noted_at_most_every_ten_minutes(client: Client, alice: 
     assert seen_at(late) == late
 
 
-def test_a_request_costs_one_query_for_its_key(
-    client: Client, alice: Member, django_assert_num_queries: Any
-) -> None:
+def test_a_request_costs_one_query_for_its_key(client: Client, alice: Member, django_assert_num_queries: Any) -> None:
     ask(client, alice.headers)
 
     with django_assert_num_queries(1):

@@ -61,7 +61,8 @@ def test_without_a_broker_we_are_degraded(client: Client, settings: Any, url: st
 
 
 @pytest.mark.parametrize(
-    ("alias", "name", "expected"), [("logs", "logs_database", (200, "degraded")), ("default", "database", (503, "failing"))]
+    ("alias", "name", "expected"),
+    [("logs", "logs_database", (200, "degraded")), ("default", "database", (503, "failing"))],
 )
 def test_only_the_default_database_is_needed(
     client: Client, monkeypatch: pytest.MonkeyPatch, alias: str, name: str, expected: tuple[int, str]
@@ -75,9 +76,7 @@ def test_only_the_default_database_is_needed(
 
 
 @pytest.mark.parametrize("scheme", ["amqp", "redis"])
-def test_what_never_answers_is_failing_in_time(
-    client: Client, settings: Any, silent_port: int, scheme: str
-) -> None:
+def test_what_never_answers_is_failing_in_time(client: Client, settings: Any, silent_port: int, scheme: str) -> None:
     settings.CELERY_BROKER_URL = f"{scheme}://127.0.0.1:{silent_port}/"
     settings.REDIS_URL = f"redis://127.0.0.1:{silent_port}/0"
     start = time.monotonic()
@@ -100,4 +99,7 @@ def test_all_checks_run_at_the_same_time() -> None:
 def test_a_check_that_hangs_is_failing_at_the_deadline(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "DEADLINE", 0.1)
 
-    assert health.run({"slow": lambda: time.sleep(1), "fast": lambda: None}) == {"slow": "failing", "fast": "ok"}
+    assert health.run({"slow": lambda: time.sleep(1), "fast": lambda: None}) == {
+        "slow": "failing",
+        "fast": "ok",
+    }

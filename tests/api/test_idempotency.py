@@ -19,7 +19,7 @@ from sendmsg.api import idempotency
 from sendmsg.api.idempotency import purge
 from sendmsg.api.models import IdempotencyRecord
 from tests.api.urls import Hooks
-from tests.cast import Member
+from tests.cast import Member, make_member
 
 pytestmark = pytest.mark.urls("tests.api.urls")
 
@@ -75,8 +75,6 @@ def test_a_key_counts_for_its_account_alone(alice: Member, charlie: Member) -> N
 
 
 def test_a_key_is_shared_by_the_keys_of_an_account(alice: Member, acme: Account) -> None:
-    from tests.cast import make_member
-
     post(alice.headers, "k")
 
     assert post(make_member(acme).headers, "k")["Idempotency-Replayed"] == "true"
@@ -212,9 +210,7 @@ class InFlight:
 
 
 @pytest.mark.django_db(transaction=True)
-def test_while_the_first_request_runs_a_second_is_told_to_wait(
-    alice: Member, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_while_the_first_request_runs_a_second_is_told_to_wait(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
     with request_in_flight(alice.headers, monkeypatch) as flight:
         second = post(alice.headers, "k")
         assert (second.status_code, second.json()["code"]) == (409, "idempotency_in_progress")

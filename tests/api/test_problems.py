@@ -98,9 +98,7 @@ def test_without_its_database_the_api_asks_to_come_back(client: Client, alice: M
     assert response["Retry-After"] == str(DATABASE_RETRY_AFTER)
 
 
-def test_a_bug_is_logged_with_its_place_but_not_with_its_words(
-    quiet: Client, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_bug_is_logged_with_its_place_but_not_with_its_words(quiet: Client, caplog: pytest.LogCaptureFixture) -> None:
     quiet.get("/v1/raise/bug")
 
     logged = [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR]

@@ -20,7 +20,7 @@ class Everything(StrictSerializer):
     ratio = serializers.FloatField(required=False)
     flag = serializers.BooleanField(required=False)
     choice = serializers.ChoiceField(["1", "2"], required=False)
-    several = serializers.MultipleChoiceField(["1", "2"], required=False)
+    several = serializers.MultipleChoiceField(choices=["1", "2"], required=False)
     moment = serializers.DateTimeField(required=False)
     id = serializers.UUIDField(required=False)
     words = serializers.ListField(child=serializers.CharField(), required=False)
@@ -48,7 +48,12 @@ def plain(errors: Any) -> Any:
     "body",
     [
         {"text": "5", "number": 5, "ratio": 1.5, "flag": False, "choice": "1", "several": ["2"]},
-        {"ratio": 1, "text": None, "moment": "2026-11-23T12:00:00Z", "id": "019a9d8e-1c2f-7b40-a1d5-c3e2f4b6a798"},
+        {
+            "ratio": 1,
+            "text": None,
+            "moment": "2026-11-23T12:00:00Z",
+            "id": "019a9d8e-1c2f-7b40-a1d5-c3e2f4b6a798",
+        },
         {"words": ["a"], "pairs": {"a": "b"}, "inner": {"word": "x"}, "inners": [{"word": "x"}]},
     ],
 )
@@ -99,7 +104,13 @@ def test_types_are_checked_inside_of_arrays_and_objects() -> None:
 
 
 def test_unknown_fields_are_refused_at_every_level_together_with_other_mistakes() -> None:
-    body = {"txet": "a", "number": "5", "moment": "yesterday", "inner": {"word": "x", "sword": 1}, "__proto__": {}}
+    body = {
+        "txet": "a",
+        "number": "5",
+        "moment": "yesterday",
+        "inner": {"word": "x", "sword": 1},
+        "__proto__": {},
+    }
 
     assert codes(Everything(data=body)) == {
         "txet": ["unknown_field"],

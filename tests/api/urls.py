@@ -1,14 +1,13 @@
-"""A tiny API on top of `sendmsg.api`, so that its parts are tested through HTTP and without anything of messages.
+"""A tiny API on top of `sendmsg.api`, so that its parts are tested through HTTP and without messages.
 
 An effect is the creation of an account: its unique name counts how often something was done.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import path, re_path
 from drf_spectacular.utils import extend_schema
 from rest_framework import exceptions, serializers
@@ -39,7 +38,11 @@ RAISED: dict[str, Exception] = {
     "database-down": OperationalError(SECRET),
     "database-gone": InterfaceError(SECRET),
     "validation": exceptions.ValidationError(
-        {"to": [exceptions.ErrorDetail("No.", "number_invalid")], "metadata": {"a/b~c": ["Too long."]}, "list": {3: ["x"]}}
+        {
+            "to": [exceptions.ErrorDetail("No.", "number_invalid")],
+            "metadata": {"a/b~c": ["Too long."]},
+            "list": {"3": ["x"]},
+        }
     ),
     "whole": exceptions.ValidationError("These two contradict each other."),
     "django-validation": ValidationError({"name": ValidationError("Taken.", code="unique"), "__all__": ["Never."]}),
@@ -117,7 +120,7 @@ class RaiseView(APIView):
         raise RAISED[name]
 
 
-def broken(request: Any) -> None:
+def broken(request: HttpRequest) -> HttpResponse:
     """A plain Django view with a bug."""
     raise RuntimeError(SECRET)
 

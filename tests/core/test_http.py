@@ -1,5 +1,6 @@
 """The HTTP client against a server that misbehaves: what is bounded, what is reused, and what a failure is called."""
 
+import errno
 import gc
 import gzip
 import logging
@@ -23,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
+from urllib3.connectionpool import HTTPConnectionPool
 
 import sendmsg.http
 from sendmsg.errors import CallFailed, MalformedAnswer, NotSent, OutcomeUnknown
@@ -46,6 +48,10 @@ from tests.faults import (
 DRIP = 0.02  # seconds between bytes
 PLANTED = b"p1anted-s3cret"
 SLACK = 0.5  # seconds that a loaded machine may add to a deadline
+
+
+class TimeLimitExceeded(Exception):
+    pass
 
 
 def client(**bounds: Any) -> HttpClient:
@@ -128,9 +134,7 @@ class TestAnswers:
 
 class TestConnections:
     def test_twenty_requests_use_one_connection(self, http: HttpClient) -> None:
-        with FaultServer(
-            json_answer(202, {}), chunked(200, b"x"), answer(204), json_answer(422, {})
-        ) as server:
+        with FaultServer(json_answer(202, {}), chunked(200, b"x"), answer(204), json_answer(422, {})) as server:
             for _ in range(20):
                 http.request("POST", server.url, json={"n": 1})
 
@@ -163,21 +167,36 @@ class TestConnections:
 
             assert http.request("GET", server.url).status == 200
 
+    @pytest.mark.parametrize("calls", [1, 2, 3])
     def test_a_call_that_is_interrupted_gives_its_place_in_the_pool_back(
-        self, monkeypatch: pytest.MonkeyPatch
+        self, monkeypatch: pytest.MonkeyPatch, calls: int
     ) -> None:
-        class TimeLimit(Exception):
-            pass
-
-        def interrupted(*_: Any) -> int:
-            raise TimeLimit
-
         with FaultServer(answer(200, b"x" * 100_000)) as server, client(pool_size=1) as http:
-            for method in ("patience", "left"):
-                with monkeypatch.context() as patch, pytest.raises(TimeLimit):
-                    patch.setattr(sendmsg.http._Exchange, method, interrupted)
+            with monkeypatch.context() as patch:
+                patch.setattr(sendmsg.http._Exchange, "patience", _interrupt_at(calls, sendmsg.http._Exchange.patience))
+                with pytest.raises(TimeLimitExceeded):
                     http.request("GET", server.url)
 
+            assert http.request("GET", server.url).status == 200
+
+    def test_an_interrupted_wait_for_a_place_spoils_no_answer(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        waiting, go = threading.Event(), threading.Event()
+
+        def held(wire: Any) -> bool:
+            waiting.set()
+            go.wait(5)
+            return answer(200)(wire)
+
+        with FaultServer(held) as server, client(pool_size=1) as http, ThreadPoolExecutor(1) as threads:
+            answers = threads.submit(http.request, "GET", server.url)
+            waiting.wait(5)
+            with monkeypatch.context() as patch:
+                patch.setattr(HTTPConnectionPool, "_get_conn", _interrupt_at(1, HTTPConnectionPool._get_conn))
+                with pytest.raises(TimeLimitExceeded):
+                    http.request("GET", server.url)
+            go.set()
+
+            assert answers.result(5).status == 200
             assert http.request("GET", server.url).status == 200
 
     def test_a_connection_that_the_server_closed_is_not_used_again(self, http: HttpClient) -> None:
@@ -360,6 +379,15 @@ class TestDeadlines:
             assert time.monotonic() - started < 0.3 + SLACK
             assert (type(error), error.code) == (NotSent, "connect_timeout")
 
+    def test_a_deadline_that_passes_while_connecting_means_nothing_was_sent(
+        self, http: HttpClient, black_hole: int
+    ) -> None:
+        started = time.monotonic()
+        error = failure(http, f"http://127.0.0.1:{black_hole}", total_timeout=0.2)
+
+        assert time.monotonic() - started < 0.2 + SLACK
+        assert (type(error), error.code) == (NotSent, "deadline_before_send")
+
     def test_the_next_address_is_tried_when_one_refuses(
         self, http: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -369,6 +397,51 @@ class TestDeadlines:
             monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
 
             assert http.request("GET", "http://two.invalid").status == 200
+
+    def test_an_address_that_is_silent_leaves_time_for_the_next(
+        self, monkeypatch: pytest.MonkeyPatch, black_hole: int
+    ) -> None:
+        with FaultServer() as server, client(connect_timeout=0.4) as http:
+            ports = [black_hole, int(server.url.rpartition(":")[2])]
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+
+            assert http.request("GET", "http://two.invalid").status == 200
+
+    def test_an_interrupted_connect_tries_no_other_address(
+        self, http: HttpClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with FaultServer() as server:
+            found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", int(server.url.rpartition(":")[2])))] * 2
+            monkeypatch.setattr(socket, "getaddrinfo", lambda *_: found)
+            calls = iter([TimeLimitExceeded])
+            connect = socket.socket.connect
+
+            def interrupted(sock: socket.socket, address: Any) -> None:
+                for error in calls:
+                    raise error
+                connect(sock, address)
+
+            monkeypatch.setattr(socket.socket, "connect", interrupted)
+            with pytest.raises(TimeLimitExceeded):
+                http.request("GET", "http://two.invalid")
+
+            assert server.connections == 0
+
+    def test_connecting_and_the_handshake_share_the_connect_timeout(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        connect = socket.socket.connect
+
+        def slowly(sock: socket.socket, address: Any) -> None:
+            threading.Event().wait(0.75)
+            connect(sock, address)
+
+        monkeypatch.setattr(socket.socket, "connect", slowly)
+        with socket.create_server(("127.0.0.1", 0)) as listener, client(connect_timeout=0.8) as http:
+            started = time.monotonic()
+            error = failure(http, f"https://127.0.0.1:{listener.getsockname()[1]}")
+
+        assert time.monotonic() - started < 0.8 + SLACK
+        assert (type(error), error.code) == (NotSent, "connect_timeout")
 
     @pytest.mark.parametrize("bound", ["connect_timeout", "read_timeout", "total_timeout", "pool_size"])
     @pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan")])
@@ -423,18 +496,14 @@ class TestFailures:
             (answer(200, b"no gzip", {"Content-Encoding": "gzip"}), "bad_encoding"),
         ],
     )
-    def test_after_the_request_left_the_outcome_is_unknown(
-        self, http: HttpClient, fault: Any, code: str
-    ) -> None:
+    def test_after_the_request_left_the_outcome_is_unknown(self, http: HttpClient, fault: Any, code: str) -> None:
         with FaultServer(fault) as server:
             error = failure(http, server.url)
 
             assert (type(error), error.code) == (OutcomeUnknown, code)
             assert len(server.requests) == 1
 
-    def test_a_kept_connection_that_breaks_under_a_request_is_unknown_and_not_retried(
-        self, http: HttpClient
-    ) -> None:
+    def test_a_kept_connection_that_breaks_under_a_request_is_unknown_and_not_retried(self, http: HttpClient) -> None:
         with FaultServer(answer(200), close_without_answer, answer(200)) as server:
             http.request("GET", server.url)
             error = failure(http, server.url)
@@ -466,6 +535,15 @@ class TestFailures:
 
         assert (type(error), error.code) == (NotSent, "dns_failure")
 
+    def test_a_reset_while_connecting_sent_nothing(self, http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: Any) -> None:
+            raise ConnectionResetError(errno.ECONNRESET, "Connection reset by peer")
+
+        monkeypatch.setattr(socket.socket, "connect", refuse)
+        error = failure(http, "http://127.0.0.1:9")
+
+        assert (type(error), error.code) == (NotSent, "unreachable")
+
     def test_no_route(self, http: HttpClient, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(socket, "getaddrinfo", lambda *_: [])
         error = failure(http, "http://empty.invalid")
@@ -473,21 +551,27 @@ class TestFailures:
         assert (type(error), error.code) == (NotSent, "unreachable")
 
     @pytest.mark.parametrize(
-        ("url", "headers"),
+        "url",
         [
-            ("ftp://127.0.0.1/", {}),
-            ("not a url", {}),
-            ("http://", {}),
-            ("http://127.0.0.1:99999/", {}),
-            ("http://127.0.0.1/", {"X": "a\r\nY: b"}),
-            ("http://127.0.0.1/", {"X": "\u20ac"}),
-            (f"http://{'a' * 70}.example/", {}),
+            "ftp://127.0.0.1/",
+            "not a url",
+            "http://",
+            "http://127.0.0.1:99999/",
+            f"http://{'a' * 70}.example/",
         ],
     )
-    def test_a_request_that_cannot_be_made(self, http: HttpClient, url: str, headers: dict[str, str]) -> None:
-        error = failure(http, url, headers=headers)
+    def test_a_url_that_is_none(self, http: HttpClient, url: str) -> None:
+        error = failure(http, url)
 
         assert (type(error), error.code) == (NotSent, "invalid_request")
+
+    @pytest.mark.parametrize("value", ["a\r\nX-Injected: b", "\u20ac", "\x00\n"])
+    def test_a_header_that_cannot_be_sent(self, http: HttpClient, value: str) -> None:
+        with FaultServer() as server:
+            error = failure(http, server.url, headers={"X": value})
+
+            assert (type(error), error.code) == (NotSent, "invalid_request")
+            assert server.requests == []
 
     def test_a_programming_error_stays_one(self, http: HttpClient) -> None:
         with pytest.raises(TypeError):
@@ -501,9 +585,7 @@ class TestFailures:
         with FaultServer(fault) as server, client(total_timeout=0.2) as http:
             for host in (server.url, refused_url()):
                 planted = PLANTED.decode()
-                error = failure(
-                    http, f"{host}/?key={planted}", headers={"Authorization": planted}, body=PLANTED
-                )
+                error = failure(http, f"{host}/?key={planted}", headers={"Authorization": planted}, body=PLANTED)
                 logging.getLogger("test").error("failed", exc_info=error)
 
                 assert (error.__cause__, error.__context__) == (None, None)
@@ -511,9 +593,7 @@ class TestFailures:
 
         assert PLANTED.decode() not in caplog.text
 
-    def test_malformed_headers_are_not_logged(
-        self, http: HttpClient, caplog: pytest.LogCaptureFixture
-    ) -> None:
+    def test_malformed_headers_are_not_logged(self, http: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
         caplog.set_level(logging.DEBUG)
         head = b"HTTP/1.1 200 OK\r\n" + PLANTED + b"\r\nContent-Length: 0\r\n\r\n"
         with FaultServer(sent(head, close=True)) as server:
@@ -622,6 +702,16 @@ class TestRetryAfter:
         assert seconds is not None
         assert 57 < seconds <= 60
 
+    def test_a_date_without_a_zone_is_utc(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        headers = {"Retry-After": "Tue, 06 May 2031 07:08:39 -0000", "Date": "Tue, 06 May 2031 07:08:09 GMT"}
+        with monkeypatch.context() as patch:
+            patch.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            seconds = Response(429, headers, b"", 0.0).retry_after()
+        time.tzset()
+
+        assert seconds == 30.0
+
     def test_without_the_header_nothing_is_known(self) -> None:
         assert Response(429, {}, b"", 0.0).retry_after() is None
 
@@ -675,6 +765,18 @@ def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(tmp_path / "server.pem")
     return context
+
+
+def _interrupt_at(call: int, method: Any) -> Any:
+    """`method`, until its nth call brings what a task runner raises into a task that takes too long."""
+    left = iter(range(call - 1))
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(left, None) is None:
+            raise TimeLimitExceeded
+        return method(*args, **kwargs)
+
+    return interrupted
 
 
 def _wait_for(condition: Any) -> None:

@@ -39,27 +39,27 @@ def append(connection: str, body: bytes, at: datetime) -> None:
 
 
 class Reader:
-    """One pump's view of the stream. Entries that it took and never finished come first when it starts again."""
+    """One pump's view of the stream. Entries that it took and did not finish come first, then those of dead pumps."""
 
     def __init__(self, consumer: str) -> None:
         self._consumer = consumer
         self._stream = redis.key(STREAM)
         self._client = redis.client(10)  # seconds; over the longest block below
         self._ready = False
+        self._unfinished = True  # an earlier process may have had our name
 
     def read(self, count: int, block: float) -> list[Buffered]:
         """Up to `count` entries; waits `block` seconds at most when there is none. Raises `RedisError`."""
         self._ensure_group()
-        abandoned = self._client.xautoclaim(
-            self._stream, GROUP, self._consumer, min_idle_time=ABANDONED, start_id="0-0", count=count
-        )[1]
-        if abandoned:
-            return [_decode(*item) for item in abandoned if item[1]]
-        answer: Any = self._client.xreadgroup(
-            GROUP, self._consumer, {self._stream: ">"}, count=count, block=max(1, int(block * 1000))
-        )
-        streams = answer.values() if isinstance(answer, dict) else [items for _, items in answer or []]
-        return [_decode(*item) for items in streams for item in _flat(items)]
+        owing, self._unfinished = self._unfinished, True  # an answer that gets lost on its way here leaves us owing
+        try:
+            entries = self._take("0", count) if owing else []
+            entries = entries or self._abandoned(count) or self._take(">", count, max(1, int(block * 1000)))
+        except ResponseError as error:
+            self._ready = not str(error).startswith("NOGROUP")  # Redis came back without its data
+            raise
+        self._unfinished = bool(entries)
+        return entries
 
     def done(self, entries: list[Buffered]) -> None:
         """Forget processed entries."""
@@ -68,6 +68,19 @@ class Reader:
         pipe.xack(self._stream, GROUP, *ids)
         pipe.xdel(self._stream, *ids)
         pipe.execute()
+        self._unfinished = False
+
+    def _abandoned(self, count: int) -> list[Buffered]:
+        answer: Any = self._client.xautoclaim(
+            self._stream, GROUP, self._consumer, min_idle_time=ABANDONED, start_id="0-0", count=count
+        )
+        return _decode(answer[1])
+
+    def _take(self, start: str, count: int, block: int | None = None) -> list[Buffered]:
+        """From the group: what is new (`>`), or what we took before (`0`); `block` in milliseconds."""
+        answer: Any = self._client.xreadgroup(GROUP, self._consumer, {self._stream: start}, count=count, block=block)
+        streams = answer.values() if isinstance(answer, dict) else [items for _, items in answer or []]
+        return [entry for items in streams for entry in _decode(_flat(items))]
 
     def _ensure_group(self) -> None:
         if self._ready:
@@ -84,6 +97,18 @@ def _flat(items: Any) -> Any:
     return items[0] if items and isinstance(items[0], list) else items
 
 
-def _decode(entry: bytes, fields: dict[bytes, bytes]) -> Buffered:
-    at = datetime.fromisoformat(fields[b"t"].decode()).astimezone(UTC)
-    return Buffered(entry, fields[b"c"].decode(), fields[b"b"], at)
+def _decode(items: Any) -> list[Buffered]:
+    """Stream items as entries; one that was deleted meanwhile has no fields and is left out."""
+    return [
+        Buffered(entry, fields.get(b"c", b"").decode("utf-8", "replace"), fields.get(b"b", b""), _time(fields))
+        for entry, fields in items
+        if fields
+    ]
+
+
+def _time(fields: dict[bytes, bytes]) -> datetime:
+    """When it came. An entry that `append` did not write came now: it must not hold up the others."""
+    try:
+        return datetime.fromisoformat(fields[b"t"].decode()).astimezone(UTC)
+    except (KeyError, ValueError, OverflowError):
+        return datetime.now(UTC)

@@ -27,7 +27,7 @@ class SendMSGInbound(InboundProvider):
     slug = "sendmsg"
 
     def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> None:
-        secrets = [str(secret) for secret in credentials.get("webhook_secrets", ())]
+        secrets = _secrets(credentials)
         if not secrets:
             raise SignatureRefused("the connection has no webhook_secrets", code="no_secret")
         stamp = request.headers.get("sendmsg-timestamp", "")
@@ -69,6 +69,12 @@ def sign(secret: str, stamp: str, body: bytes) -> bytes:
     return hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
 
 
+def _secrets(credentials: Mapping[str, Any]) -> list[str]:
+    """Of a text in place of the list each letter would be a secret, and an empty one is known to everybody."""
+    listed = credentials.get("webhook_secrets") if isinstance(credentials, Mapping) else None
+    return [one for one in listed if isinstance(one, str) and one] if isinstance(listed, list) else []
+
+
 def _signatures(header: str) -> list[bytes]:
     parts = (part.strip() for part in header.split(","))
     return [part.removeprefix("v1=").encode("utf-8", "replace") for part in parts if part.startswith("v1=")]
@@ -82,8 +88,8 @@ def _time(value: object, otherwise: datetime) -> datetime:
     if isinstance(value, str):
         try:
             at = datetime.fromisoformat(value)
-        except ValueError:
+            if at.tzinfo is not None and at.year > 1970:
+                return at.astimezone(UTC)
+        except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
             return otherwise
-        if at.tzinfo is not None and at.year > 1970:
-            return at.astimezone(UTC)
     return otherwise

@@ -4,13 +4,12 @@
 400   signed, but can't be read: the provider should look at it
 401   not proven to come from the provider; nothing was stored
 404   no such connection of that provider
-413   over `MAX_BODY`
+413   over `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes; a batch of receipts is a few kilobytes
 503   could not be stored: the provider will send it again
 """
 
 import logging
 
-from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error
 from django.http import HttpRequest, HttpResponse
@@ -27,8 +26,6 @@ from webhooks.inbound.registry import INBOUND
 
 logger = logging.getLogger(__name__)
 
-MAX_BODY = settings.DATA_UPLOAD_MAX_MEMORY_SIZE  # bytes; a batch of receipts is a few kilobytes
-
 
 @csrf_exempt
 @require_POST
@@ -40,26 +37,25 @@ def receive(request: HttpRequest, provider: str, connection: str) -> HttpRespons
         return _later("connections_unavailable")
     if inbound is None or entry is None or entry.provider != provider:
         return HttpResponse("no such webhook\n", status=404, content_type="text/plain")
+    answer = HttpResponse("ok\n", content_type="text/plain")
     try:
-        body = request.body
-    except RequestDataTooBig:
-        return _refused("too_large", 413)
-    headers = {name.lower(): value for name, value in request.headers.items()}
-    received = WebhookRequest(headers, body, timezone.now())
-    try:
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        received = WebhookRequest(headers, request.body, timezone.now())
         inbound.verify(received, entry.credentials)
-        inbound.parse(body, received.at)
-        buffer.append(connection, body, received.at)
+        inbound.parse(received.body, received.at)
+        buffer.append(connection, received.body, received.at)
+    except RequestDataTooBig:
+        answer = _refused("too_large", 413)
     except SignatureRefused as error:
         logger.warning("webhook refused connection=%s reason=%s", connection, error.code)
-        return _refused(error.code, 401)
+        answer = _refused(error.code, 401)
     except MalformedWebhook as error:
         logger.warning("webhook malformed connection=%s reason=%s", connection, error.detail)
-        return _refused("malformed", 400)
+        answer = _refused("malformed", 400)
     except BufferUnavailable:
         logger.error("webhook not stored connection=%s", connection)
-        return _later("buffer_unavailable")
-    return HttpResponse("ok\n", content_type="text/plain")
+        answer = _later("buffer_unavailable")
+    return answer
 
 
 def _refused(reason: str, status: int) -> HttpResponse:

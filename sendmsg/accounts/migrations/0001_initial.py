@@ -30,9 +30,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         help_text="Sender of messages that name none. Empty: the provider chooses.",
                         max_length=16,
-                        validators=[
-                            django.core.validators.RegexValidator("\\A[ -~]*\\Z", "Printable ASCII only.")
-                        ],
+                        validators=[django.core.validators.RegexValidator("\\A[ -~]*\\Z", "Printable ASCII only.")],
                     ),
                 ),
                 ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),

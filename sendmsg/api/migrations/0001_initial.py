@@ -38,9 +38,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(
-                        fields=("account_id", "mode", "endpoint", "key"), name="idempotency_scope"
-                    )
+                    models.UniqueConstraint(fields=("account_id", "mode", "endpoint", "key"), name="idempotency_scope")
                 ],
             },
         ),

@@ -1,7 +1,7 @@
 """What every adapter must do, whatever its wire format: one suite, inherited by `test_<provider>.py`.
 
-A subclass is named `Test…`, sets `provider` and `credentials`, and tells how its provider answers. `test_registry` fails
-for a registered adapter without one.
+A subclass is named `Test…`, sets `provider` and `credentials`, and tells how its provider answers. `test_registry`
+fails for a registered adapter without one.
 """
 
 import json
@@ -56,9 +56,7 @@ BODY = "Your code is 482913."
 
 
 def message(**fields: Any) -> Outbound:
-    return Outbound(
-        **{"message_id": uuid4(), "to": TO, "sender": "Acme", "body": BODY, "channel": "sms", **fields}
-    )
+    return Outbound(**{"message_id": uuid4(), "to": TO, "sender": "Acme", "body": BODY, "channel": "sms", **fields})
 
 
 def http_date(ahead: float) -> str:
@@ -209,12 +207,8 @@ class ProviderContract:
     # Answers that are none.
 
     @pytest.mark.parametrize("status", [200, 201, 202])
-    @pytest.mark.parametrize(
-        "body", [b"", b"null", b"[]", b'"ok"', b"{", b"\xff\xfe{", b"[" * 50_000, b'{"a":NaN}']
-    )
-    def test_success_without_readable_json_is_unknown(
-        self, server: FaultServer, status: int, body: bytes
-    ) -> None:
+    @pytest.mark.parametrize("body", [b"", b"null", b"[]", b'"ok"', b"{", b"\xff\xfe{", b"[" * 50_000, b'{"a":NaN}'])
+    def test_success_without_readable_json_is_unknown(self, server: FaultServer, status: int, body: bytes) -> None:
         outcome = self.outcome(server, answer(status, body, {"Content-Type": "application/json"}))
 
         assert isinstance(outcome, Unknown)
@@ -247,9 +241,7 @@ class ProviderContract:
             assert isinstance(self.outcome(server, fault), kind)
 
     @pytest.mark.parametrize("status", [100, 204, 301, 302, 304, 404, 418, 451, 500, 502, 504, 520, 599, 999])
-    def test_no_status_is_taken_for_success_or_for_the_messages_fault(
-        self, server: FaultServer, status: int
-    ) -> None:
+    def test_no_status_is_taken_for_success_or_for_the_messages_fault(self, server: FaultServer, status: int) -> None:
         outcome = self.outcome(server, answer(status), read_timeout=0.2)
 
         assert isinstance(outcome, Unavailable | Unknown)
@@ -292,9 +284,7 @@ class ProviderContract:
             (sent(b"SSH-2.0\r\n", close=True), "bad_protocol"),
         ],
     )
-    def test_after_the_request_left_the_outcome_is_unknown(
-        self, server: FaultServer, fault: Fault, code: str
-    ) -> None:
+    def test_after_the_request_left_the_outcome_is_unknown(self, server: FaultServer, fault: Fault, code: str) -> None:
         outcome = self.outcome(server, fault, read_timeout=0.2)
 
         assert isinstance(outcome, Unknown)
@@ -395,9 +385,7 @@ class ProviderContract:
 
         _assert_clean(self.credentials, repr(outcome), str(outcome), caplog.text)
 
-    @pytest.mark.parametrize(
-        "fault", [hang, reset, truncated(202, TO.encode()), sent(TO.encode(), close=True)]
-    )
+    @pytest.mark.parametrize("fault", [hang, reset, truncated(202, TO.encode()), sent(TO.encode(), close=True)])
     def test_a_failed_call_leaks_no_secret(
         self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -114,10 +114,6 @@ class TestSendMSG(ProviderContract):
     ) -> None:
         assert self.outcome(server, error(status, code)) == expected
 
-    @pytest.mark.parametrize(
-        "content", [{"error": "text"}, {"error": None}, {"error": {"code": {}}}, [], "x", None]
-    )
-    def test_an_error_of_another_shape_is_decided_by_status(
-        self, server: FaultServer, content: object
-    ) -> None:
+    @pytest.mark.parametrize("content", [{"error": "text"}, {"error": None}, {"error": {"code": {}}}, [], "x", None])
+    def test_an_error_of_another_shape_is_decided_by_status(self, server: FaultServer, content: object) -> None:
         assert isinstance(self.outcome(server, json_answer(422, content)), Rejected)

@@ -24,9 +24,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Declare the account and what its key may do."""
         parser.add_argument("account", help="Name of the account.")
-        parser.add_argument(
-            "--create-account", action="store_true", help="Make the account if there is none."
-        )
+        parser.add_argument("--create-account", action="store_true", help="Make the account if there is none.")
         parser.add_argument("--mode", choices=Mode.values, required=True)
         parser.add_argument(
             "--scope", choices=Scope.values, action="append", help="May be repeated. Default: all scopes."

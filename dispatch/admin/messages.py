@@ -1,0 +1,155 @@
+"""Messages in the admin: found by what a customer can tell, shown with all that happened to them, changed by nobody.
+
+A recipient is shown masked, everywhere; whoever knows the whole number can search for it. The body is shown on a
+message's own page only. The timeline comes from the logs database, and its absence is said, not suffered.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from django.contrib import admin
+from django.db import Error
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dispatch import numbers
+from dispatch.admin.filters import AgeFilter, ConnectionFilter, DayFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
+from dispatch.admin.search import matching
+from dispatch.models import Attempt, Message
+from sendmsg.admin import BigTableAdmin, ReadOnly, badge
+from sendmsg.logs.models import Event
+
+if TYPE_CHECKING:
+    _AttemptInline = admin.TabularInline[Attempt, Message]
+else:
+    _AttemptInline = admin.TabularInline
+
+MAX_LINES = 1000  # of a timeline on one page; a day of retries makes about three hundred
+MASKED = "recipient"
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of a timeline. `after`: since the line before it."""
+
+    event: Event
+    after: timedelta
+
+    @property
+    def seconds(self) -> str:
+        return f"+{self.after.total_seconds():.3f} s"
+
+
+def timeline(message: Message) -> list[Line] | None:
+    """What happened to a message, oldest first; None while the logs database can't tell."""
+    try:
+        # An event is never older than its message: the bound leaves older partitions alone.
+        events = list(Event.objects.filter(message_id=message.id, at__gte=message.created_at)[:MAX_LINES])
+    except Error:
+        return None
+    before: Sequence[datetime] = [message.created_at, *(event.at for event in events)]
+    return [Line(event, event.at - earlier) for event, earlier in zip(events, before, strict=False)]
+
+
+class AttemptInline(ReadOnly, _AttemptInline):
+    model = Attempt
+    fields = ("number", "connection", "started_at", "took", "result", "code", "detail")
+    readonly_fields = ("took", "result")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
+        """With their connections, without the connections' secrets."""
+        rows = super().get_queryset(request)
+        return rows.select_related("connection").defer("connection__credentials").order_by("number")
+
+    @admin.display(description="took")
+    def took(self, attempt: Attempt) -> str:
+        if attempt.finished_at is None:
+            return "–"
+        return f"{(attempt.finished_at - attempt.started_at).total_seconds():.3f} s"
+
+    @admin.display(description="outcome")
+    def result(self, attempt: Attempt) -> str | SafeString:
+        return badge(attempt.outcome) if attempt.outcome else "under way"
+
+
+@admin.register(Message)
+class MessageAdmin(ReadOnly, BigTableAdmin):
+    """The messages of all accounts."""
+
+    list_display = ("short", "account", MASKED, "channel", "status", "connection", "error_code", "created_at")
+    list_filter = (
+        "state",
+        ConnectionFilter,
+        ProviderFilter,
+        ErrorCodeFilter,
+        AgeFilter,
+        DayFilter,
+        ModeFilter,
+        "channel",
+        "priority",
+    )
+    search_fields = ("id",)
+    search_help_text = "A whole id, number or client reference."
+    inlines: ClassVar[list[Any]] = [AttemptInline]
+    """Other apps put in what belongs to a message; imports go one way, so they come here and are not fetched."""
+
+    fieldsets = (
+        (None, {"fields": ("id", "account", "mode", "status", "connection", "provider_ids")}),
+        ("Content", {"fields": ("channel", MASKED, "sender", "text", "size", "client_reference", "metadata")}),
+        ("Delivery", {"fields": ("priority", "tries", "in_doubt", "error_code", "error_detail")}),
+        (
+            "Times (UTC)",
+            {"fields": ("created_at", "send_at", "due_at", "lease_until", "expires_at", "updated_at")},
+        ),
+    )
+    readonly_fields = ("id", "mode", "status", "provider_ids", MASKED, "text", "size")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
+        """With accounts and connections, without the connections' secrets: decrypting them costs, and may fail."""
+        rows: QuerySet[Message] = super().get_queryset(request)
+        return rows.select_related("account", "connection").defer("connection__credentials")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Message], search_term: str
+    ) -> tuple[QuerySet[Message], bool]:
+        return (queryset.filter(pk__in=matching(search_term)) if search_term else queryset), False
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        context["timeline"] = timeline(context["original"])
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    @admin.display(description="id", ordering="id")
+    def short(self, message: Message) -> SafeString:
+        """Both ends: the first half is the time, the last is chance."""
+        text = str(message.id)
+        return format_html('<span class="number" title="{}">{}…{}</span>', text, text[:8], text[-8:])
+
+    @admin.display(description=MASKED)
+    def recipient(self, message: Message) -> str:
+        return numbers.mask(message.to)
+
+    @admin.display(description="state")
+    def status(self, message: Message) -> SafeString:
+        return badge(message.state)
+
+    @admin.display(description="mode")
+    def mode(self, message: Message) -> str:
+        return "test" if message.test else "live"
+
+    @admin.display(description="body")
+    def text(self, message: Message) -> SafeString:
+        return format_html('<div class="verbatim" dir="auto">{}</div>', message.body)
+
+    @admin.display(description="size")
+    def size(self, message: Message) -> str:
+        return f"{message.segments} segment{'s' if message.segments > 1 else ''}, {message.encoding}"
+
+    @admin.display(description="provider's ids")
+    def provider_ids(self, message: Message) -> str:
+        return ", ".join(message.references.values_list("value", flat=True)) or "–"

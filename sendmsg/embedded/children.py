@@ -1,0 +1,89 @@
+"""The processes of the one-command mode, and the environment they run in.
+
+The environment is made here from nothing: what the caller's shell or `.env` says about other databases, brokers or
+hosts must not reach a demo that promises to touch nothing but its own folder.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+from sendmsg.embedded.local import Secrets
+from sendmsg.embedded.ports import Ports
+from sendmsg.embedded.process import HOST
+from sendmsg.embedded.supervisor import Child
+
+# What a program needs to know about the machine and its user; nothing of it is a setting of ours.
+KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
+PYTHON = sys.executable
+
+
+def environment(secrets: Secrets, ports: Ports, urls: dict[str, str], metrics: Path) -> dict[str, str]:
+    """For `manage.py` and all processes; `urls` are DATABASE_URL, LOGS_DATABASE_URL, REDIS_URL and BROKER_URL."""
+    return {
+        **{name: os.environ[name] for name in KEPT if name in os.environ},
+        **urls,
+        "ALLOWED_HOSTS": f"localhost,{HOST}",
+        "CREDENTIALS_KEYS": secrets.credentials_key,
+        "DEBUG": "false",
+        "METRICS_TOKEN": "",
+        "PROMETHEUS_MULTIPROC_DIR": str(metrics),
+        "PUBLIC_URL": f"http://{HOST}:{ports.web}",
+        "PYTHONUTF8": "1",
+        "PYTHONUNBUFFERED": "1",
+        "REDIS_PREFIX": "sendmsg",
+        "SECRET_KEY": secrets.secret_key,
+        "TRUST_PROXY": "false",
+    }
+
+
+def prepare(secrets: Secrets, ports: Ports) -> Child:
+    """Brings both databases up to date, and what the demo needs into them; prints new API keys as JSON."""
+    return Child(
+        "prepare",
+        (PYTHON, "manage.py", "demo", "--migrate", "--provider-url", f"http://{HOST}:{ports.sandbox}"),
+        {
+            "DEMO_ADMIN_PASSWORD": secrets.admin_password,
+            "DEMO_LIVE_KEY": secrets.live_key,
+            "DEMO_TEST_KEY": secrets.test_key,
+            **_sandbox_secrets(secrets),
+        },
+    )
+
+
+def services(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
+    """In the order in which they start: the way of a message first, so that the sample waits for nothing else."""
+    manage = (PYTHON, "manage.py")
+    web = (
+        *(PYTHON, "-m", "gunicorn", "sendmsg.wsgi", "--bind", f"{HOST}:{ports.web}", "--worker-class", "gthread"),
+        *("--workers", "1", "--threads", "8", "--graceful-timeout", "3", "--no-control-socket"),
+    )
+    flower = (PYTHON, "-m", "celery", "--app", "sendmsg", "--quiet", "flower")
+    return (
+        Child("web", web, port=ports.web),
+        Child("worker", (*manage, "worker", "--threads", "4", "--name", "embedded"), says="[queues]"),
+        Child("relay", (*manage, "relay"), says="pump started"),
+        Child("receipts", (*manage, "receipts"), says="pump started"),
+        Child("logwriter", (*manage, "logwriter"), says="pump started"),
+        Child(
+            "sandbox",
+            (PYTHON, "-m", "sendmsg.sandbox", "--bind", HOST, "--port", str(ports.sandbox)),
+            _sandbox_secrets(secrets),
+            port=ports.sandbox,
+        ),
+        Child("flower", flower, _flower_options(secrets, ports), port=ports.flower),
+    )
+
+
+def _sandbox_secrets(secrets: Secrets) -> dict[str, str]:
+    return {"SANDBOX_API_KEY": secrets.sandbox_api_key, "SANDBOX_RECEIPT_SECRET": secrets.receipt_secret}
+
+
+def _flower_options(secrets: Secrets, ports: Ports) -> dict[str, str]:
+    """By environment: arguments are in the process list, where everybody reads the password."""
+    return {
+        "FLOWER_ADDRESS": HOST,
+        "FLOWER_PORT": str(ports.flower),
+        "FLOWER_BASIC_AUTH": f"admin:{secrets.admin_password}",
+        "FLOWER_PERSISTENT": "false",
+    }

@@ -1,0 +1,203 @@
+"""The relay releases what is due, most urgent first, once, and only while the broker can take it."""
+
+import threading
+from collections.abc import Sequence
+from datetime import timedelta
+
+import pytest
+from django.db import connection as database
+from django.utils import timezone
+from kombu.exceptions import OperationalError
+from pytest_django.fixtures import Settings
+
+from dispatch import directory
+from dispatch.models import Connection, Message
+from dispatch.publisher import Reference
+from dispatch.relay import Relay, release
+from dispatch.states import State
+from tests.cast import Member
+from tests.factories import make_connection, make_message
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def connections(db: None) -> tuple[Connection, Connection]:
+    pair = make_connection(name="sendmsg"), make_connection(name="sandbox", sandbox=True)
+    directory.forget()
+    return pair
+
+
+def released(limit: int = 100) -> list[str]:
+    """The ids that one round releases, in the order of the tasks."""
+    tasks, _ = release(directory.entries(), limit)
+    return [str(message_id) for _, references in tasks for message_id, _ in references]
+
+
+def test_a_due_message_is_released_to_a_connection_with_a_lease(alice: Member) -> None:
+    message = make_message(alice.account)
+
+    [(name, [(message_id, number)])], ended = release(directory.entries(), 10)
+
+    message.refresh_from_db()
+    assert (name, message_id, number, ended) == ("sendmsg", message.id, 1, 0)
+    assert message.state == State.RELEASED
+    assert message.connection is not None
+    assert message.connection.name == "sendmsg"
+    assert message.lease_until is not None
+    assert message.lease_until > timezone.now()
+
+
+def test_a_message_that_is_not_due_waits(alice: Member) -> None:
+    make_message(alice.account, due_at=timezone.now() + timedelta(minutes=1))
+
+    assert released() == []
+
+
+def test_urgent_messages_go_first_and_older_ones_before_younger(alice: Member) -> None:
+    now = timezone.now()
+    bulk = make_message(alice.account, priority=2, due_at=now - timedelta(hours=2))
+    young = make_message(alice.account, priority=1, due_at=now - timedelta(minutes=1))
+    old = make_message(alice.account, priority=1, due_at=now - timedelta(minutes=5))
+    high = make_message(alice.account, priority=0, due_at=now)
+
+    order = [released(1) for _ in range(4)]
+
+    assert order == [[str(message.id)] for message in (high, old, young, bulk)]
+
+
+def test_a_test_message_only_ever_leaves_by_a_sandbox(alice: Member) -> None:
+    make_message(alice.account, test=True)
+    make_message(alice.account, test=False)
+
+    tasks, _ = release(directory.entries(), 10)
+
+    assert {name: len(references) for name, references in tasks} == {"sandbox": 1, "sendmsg": 1}
+    assert set(Message.objects.values_list("test", "connection__sandbox")) == {(True, True), (False, False)}
+
+
+def test_without_a_connection_for_them_messages_wait_and_block_nobody(alice: Member) -> None:
+    Connection.objects.filter(name="sendmsg").update(enabled=False)
+    directory.forget()
+    live = make_message(alice.account, test=False, priority=0)
+    test = make_message(alice.account, test=True, priority=2)
+
+    assert released(1) == [str(test.id)]
+    live.refresh_from_db()
+    assert live.state == State.QUEUED
+
+
+def test_no_more_is_released_than_a_connection_may_have_under_way(alice: Member, settings: Settings) -> None:
+    settings.BACKLOG_LIMIT = 3
+    for _ in range(5):
+        make_message(alice.account)
+
+    assert (len(released()), len(released())) == (3, 0)
+
+    Message.objects.filter(state=State.RELEASED).update(state=State.SENT)
+    assert len(released()) == 2
+
+
+def test_a_message_whose_time_ran_out_expires_instead(alice: Member) -> None:
+    message = make_message(alice.account, expires_at=timezone.now() - timedelta(seconds=1))
+
+    tasks, ended = release(directory.entries(), 10)
+
+    message.refresh_from_db()
+    assert (tasks, ended, message.state) == ([], 1, State.EXPIRED)
+
+
+def test_a_message_in_doubt_whose_time_ran_out_is_unknown_not_expired(
+    alice: Member, connections: tuple[Connection, Connection]
+) -> None:
+    message = make_message(
+        alice.account, in_doubt=True, connection=connections[0], expires_at=timezone.now() - timedelta(seconds=1)
+    )
+
+    release(directory.entries(), 10)
+
+    message.refresh_from_db()
+    assert message.state == State.UNKNOWN
+
+
+def test_a_message_in_doubt_stays_with_the_connection_that_may_have_sent_it(alice: Member) -> None:
+    others = [make_connection(name=f"other-{number}", weight=1000) for number in range(5)]
+    first = others[0]
+    directory.forget()
+    for _ in range(20):
+        make_message(alice.account, in_doubt=True, connection=first)
+
+    tasks, _ = release(directory.entries(), 100)
+
+    assert {name for name, _ in tasks} == {first.name}
+
+
+def test_few_messages_are_one_task_each_and_many_share_tasks(alice: Member) -> None:
+    for _ in range(4):
+        make_message(alice.account)
+    small, _ = release(directory.entries(), 100)
+    for _ in range(90):
+        make_message(alice.account)
+    large, _ = release(directory.entries(), 100)
+
+    assert [len(references) for _, references in small] == [1, 1, 1, 1]
+    assert max(len(references) for _, references in large) == 12
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_relays_share_the_work_and_release_nothing_twice(alice: Member) -> None:
+    for _ in range(120):
+        make_message(alice.account)
+    entries = directory.entries()
+    barrier = threading.Barrier(4)
+    found: list[str] = []
+
+    def work() -> None:
+        barrier.wait(10)
+        try:
+            for _ in range(10):
+                tasks, _ = release(entries, 10)
+                found.extend(str(message_id) for _, references in tasks for message_id, _ in references)
+        finally:
+            database.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(found) == len(set(found)) == 120
+
+
+def test_while_the_broker_is_away_nothing_is_released(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    message = make_message(alice.account)
+    relay = Relay()
+    monkeypatch.setattr("sendmsg.celery.app.conf.broker_write_url", "amqp://guest:guest@127.0.0.1:1//")
+
+    with pytest.raises(OperationalError):
+        relay.step()
+
+    message.refresh_from_db()
+    assert (message.state, message.release) == (State.QUEUED, 0)
+
+
+def test_what_could_not_be_published_is_queued_again(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    published, lost = make_message(alice.account), make_message(alice.account, priority=2)
+    relay = Relay()
+
+    def publish(name: str, references: Sequence[Reference]) -> None:
+        if references[0][0] == lost.id:
+            raise OperationalError("the broker vanished")
+
+    monkeypatch.setattr(relay._publisher, "open", lambda names: None)
+    monkeypatch.setattr(relay._publisher, "publish", publish)
+
+    with pytest.raises(OperationalError):
+        relay.step()
+
+    published.refresh_from_db()
+    lost.refresh_from_db()
+    assert (published.state, published.release) == (State.RELEASED, 1)
+    assert (lost.state, lost.release) == (State.QUEUED, 1)
+    assert lost.due_at > timezone.now()

@@ -1,0 +1,36 @@
+"""The graph itself: what can never happen."""
+
+from dispatch.states import DEAD, EDGES, FINAL, State
+
+
+def reachable(start: State) -> set[State]:
+    found, fresh = {start}, {start}
+    while fresh:
+        fresh = {target for source, target in EDGES if source in fresh} - found
+        found |= fresh
+    return found
+
+
+def test_every_state_can_be_reached_from_queued() -> None:
+    assert reachable(State.QUEUED) == set(State)
+
+
+def test_every_state_that_is_not_final_leads_to_delivered() -> None:
+    assert all(State.DELIVERED in reachable(state) for state in set(State) - FINAL)
+
+
+def test_delivered_canceled_and_failed_are_never_left() -> None:
+    assert not {source for source, _ in EDGES} & {State.DELIVERED, State.CANCELED, State.FAILED}
+
+
+def test_a_message_that_left_is_never_queued_again() -> None:
+    left = {State.SENT, State.DELIVERED, State.UNDELIVERED}
+    assert not {state for state in left if State.QUEUED in reachable(state)}
+
+
+def test_only_a_released_message_is_sent() -> None:
+    assert {source for source, target in EDGES if target is State.SENDING} == {State.RELEASED}
+
+
+def test_dead_states_are_final() -> None:
+    assert DEAD <= FINAL

@@ -1,0 +1,88 @@
+"""What each answer of a provider does to the message."""
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+import pytest
+
+from dispatch.providers.base import Accepted, Rejected, Retry, Unavailable, Unknown
+from dispatch.states import EDGES, State
+from dispatch.verdicts import Claim, Ending, NotSent, decide, outcome_of
+from dispatch.vocabulary import AttemptOutcome
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+CLAIM = Claim(
+    message_id=UUID(int=7),
+    release=3,
+    attempt=1,
+    connection_id=1,
+    deduplicates=True,
+    in_doubt=False,
+    expires_at=NOW + timedelta(hours=1),
+)
+BLIND = replace(CLAIM, deduplicates=False)
+LATE = replace(CLAIM, expires_at=NOW)
+
+
+@pytest.mark.parametrize(
+    ("claim", "ending", "state", "in_doubt"),
+    [
+        (CLAIM, Accepted(("id",)), State.SENT, False),
+        (CLAIM, Rejected("unroutable", ""), State.FAILED, None),
+        (CLAIM, Retry("throttled", "", 5), State.QUEUED, False),
+        (CLAIM, Unavailable("refused", "", None), State.QUEUED, False),
+        (CLAIM, NotSent(), State.QUEUED, False),
+        (CLAIM, Unknown("timeout", ""), State.QUEUED, True),
+        (BLIND, Unknown("timeout", ""), State.UNKNOWN, True),
+        (BLIND, Unavailable("refused", "", None), State.QUEUED, False),
+        (LATE, Accepted(("id",)), State.SENT, False),
+        (LATE, Retry("throttled", "", None), State.EXPIRED, False),
+        (LATE, NotSent(), State.EXPIRED, False),
+        (LATE, Unknown("timeout", ""), State.UNKNOWN, True),
+        (replace(CLAIM, in_doubt=True), Unavailable("refused", "", None), State.QUEUED, True),
+        (replace(LATE, in_doubt=True), Unavailable("refused", "", None), State.UNKNOWN, True),
+    ],
+)
+def test_the_message_goes_where_the_answer_sends_it(
+    claim: Claim, ending: Ending, state: State, in_doubt: bool | None
+) -> None:
+    change = decide(claim, ending, NOW)
+
+    assert (change.target, change.in_doubt) == (state, in_doubt)
+    assert (change.message_id, change.release) == (claim.message_id, claim.release)
+    assert (State.SENDING, change.target) in EDGES
+
+
+def test_a_retry_waits_at_least_as_long_as_the_provider_asked() -> None:
+    change = decide(CLAIM, Retry("throttled", "", 30), NOW)
+
+    assert change.due_at is not None
+    assert change.due_at >= NOW + timedelta(seconds=30)
+
+
+def test_a_retry_that_would_be_due_after_the_deadline_ends_now() -> None:
+    soon = replace(CLAIM, expires_at=NOW + timedelta(seconds=29))
+
+    assert decide(soon, Retry("throttled", "", 30), NOW).target is State.EXPIRED
+
+
+def test_what_was_not_sent_is_due_at_once() -> None:
+    assert decide(CLAIM, NotSent(), NOW).due_at == NOW
+
+
+def test_acceptance_clears_the_error_of_earlier_tries() -> None:
+    assert (decide(CLAIM, Accepted(("id",)), NOW).code, decide(CLAIM, Accepted(("id",)), NOW).detail) == ("", "")
+
+
+def test_every_ending_has_an_outcome_of_its_own() -> None:
+    endings: list[Ending] = [
+        Accepted(("id",)),
+        Rejected("a", ""),
+        Retry("a", "", None),
+        Unavailable("a", "", None),
+        Unknown("a", ""),
+        NotSent(),
+    ]
+
+    assert {outcome_of(ending) for ending in endings} == set(AttemptOutcome)

@@ -1,0 +1,32 @@
+"""Runs the same work in several threads at the same moment."""
+
+import threading
+from collections.abc import Callable
+
+from django.db import connections
+
+PATIENCE = 30  # seconds until threads that do not end fail the test
+
+
+def in_threads(count: int, work: Callable[[int], object]) -> None:
+    """Call `work` with 0 to `count` - 1, each in a thread, all at once; raises what any of them raised."""
+    start = threading.Barrier(count)
+    errors: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            start.wait(PATIENCE)
+            work(number)
+        except BaseException as error:
+            errors.append(error)
+        finally:
+            connections.close_all()
+
+    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in threads), "threads wait for each other"
+    if errors:
+        raise errors[0]

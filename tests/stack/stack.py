@@ -1,0 +1,243 @@
+"""The whole gateway, running: every process on real servers, seen only from outside.
+
+`Stack` speaks to it as a client would (HTTP), as the provider's bookkeeper would (the sandbox's ledger), and as an
+auditor would (SQL on both databases).
+"""
+
+import base64
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import requests
+
+from tests.stack.processes import ROOT, Process, free_port
+from tests.waiting import eventually
+
+SECRETS = {
+    "SECRET_KEY": "a-secret-key-for-tests-that-is-long-enough-to-pass-every-check",
+    "CREDENTIALS_KEYS": base64.urlsafe_b64encode(b"k" * 32).decode(),
+    "SANDBOX_API_KEY": "sandbox-api-key",
+    "SANDBOX_RECEIPT_SECRET": "sandbox-receipt-secret",
+    "DEMO_ADMIN_PASSWORD": "admin-password-of-the-tests",
+}
+# Short leases and waits: a lost worker's messages move again within a test's patience, not an operator's.
+HASTE = {
+    "RELEASE_LEASE": "6",
+    "SEND_LEASE": "6",
+    "CONNECT_TIMEOUT": "1",
+    "READ_TIMEOUT": "2",
+    "TOTAL_TIMEOUT": "3",
+    "RETRY_BASE": "0.2",
+    "RETRY_CAP": "1",
+}
+FINAL = {"delivered", "undelivered", "failed", "expired", "canceled", "unknown"}
+SENDERS = 8  # client connections at a time
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where the stack stands: two databases, Redis with a prefix of its own, RabbitMQ."""
+
+    database_url: str
+    logs_database_url: str
+    redis_url: str
+    redis_prefix: str
+    broker_url: str
+
+
+class Stack:
+    """Start it, use it, break it, stop it."""
+
+    def __init__(self, servers: Servers, folder: Path, **environment: str) -> None:
+        self.servers = servers
+        web, sandbox = free_port(), free_port()
+        self.url, self.sandbox_url = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{sandbox}"
+        self.environment = {
+            **SECRETS,
+            **HASTE,
+            "DATABASE_URL": servers.database_url,
+            "LOGS_DATABASE_URL": servers.logs_database_url,
+            "REDIS_URL": servers.redis_url,
+            "REDIS_PREFIX": servers.redis_prefix,
+            "BROKER_URL": servers.broker_url,
+            "PUBLIC_URL": self.url,
+            "LOG_LEVEL": "INFO",
+            **environment,
+        }
+        commands = {
+            "web": _gunicorn(web),
+            "relay": _manage("relay"),
+            "worker": _manage("worker", "--threads", "4"),
+            "worker-2": _manage("worker", "--threads", "4"),
+            "receipts": _manage("receipts"),
+            "logwriter": _manage("logwriter"),
+            "deadletters": _manage("deadletters"),
+            "sandbox": [
+                "-m",
+                "sendmsg.sandbox",
+                "--port",
+                str(sandbox),
+                "--slow-seconds",
+                "4",
+                "--late-seconds",
+                "1",
+                "--latency-ms",
+                "20",
+            ],
+        }
+        self.processes = {name: Process(name, command, self.environment, folder) for name, command in commands.items()}
+        self.http = requests.Session()
+        self.http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=SENDERS))
+
+    def start(self) -> None:
+        """Migrate, make the demo data, start everything, and wait until a request is answered."""
+        self.manage("migrate", "--verbosity=0")
+        self.manage("migrate", "--database=logs", "--verbosity=0")
+        self.keys: dict[str, str] = json.loads(self.manage("demo", "--provider-url", self.sandbox_url))
+        for process in self.processes.values():
+            process.start()
+        eventually(lambda: self._answers(f"{self.url}/healthz"), "the web process answers", 60)
+        eventually(lambda: self._answers(f"{self.sandbox_url}/received"), "the sandbox answers", 60)
+
+    def stop(self) -> None:
+        for process in self.processes.values():
+            process.kill()
+        self.http.close()
+
+    def manage(self, *arguments: str) -> str:
+        done = subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env={**self.environment, "PATH": "/usr/bin:/bin"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    # As a client
+
+    def send(self, to: str = "+447700900900", *, key: str = "live", **fields: Any) -> str:
+        """POST one message; its id."""
+        return str(self.post({"to": to, "body": "hello", **fields}, key=key).json()["id"])
+
+    def post(self, body: dict[str, Any], *, key: str = "live") -> requests.Response:
+        answer = self.http.post(f"{self.url}/v1/messages", json=body, headers=self.headers(key), timeout=15)
+        assert answer.status_code == 202, answer.text
+        return answer
+
+    def send_many(self, count: int, to: str = "+447700900900", after: Callable[[int], None] | None = None) -> list[str]:
+        """POST `count` messages over a few connections; `after` is called with the number sent so far."""
+        ids: list[str] = []
+        with ThreadPoolExecutor(SENDERS) as pool:
+            for done, message_id in enumerate(pool.map(lambda _: self.send(to), range(count)), 1):
+                ids.append(message_id)
+                if after is not None:
+                    after(done)
+        return ids
+
+    def message(self, message_id: str, *, key: str = "live") -> dict[str, Any]:
+        return self._get(f"/v1/messages/{message_id}", key)
+
+    def timeline(self, message_id: str, *, key: str = "live") -> list[dict[str, Any]]:
+        return list(self._get(f"/v1/messages/{message_id}/events", key)["results"])
+
+    def finished(self, message_id: str, *, key: str = "live", seconds: float = 30) -> dict[str, Any]:
+        """The message, once it is final."""
+
+        def final() -> dict[str, Any] | None:
+            message = self.message(message_id, key=key)
+            return message if message["status"] in FINAL else None
+
+        return eventually(final, f"message {message_id} is final", seconds) or {}
+
+    def headers(self, key: str = "live") -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.keys[key]}"}
+
+    # As the provider's bookkeeper
+
+    def received(self) -> dict[str, dict[str, Any]]:
+        """What the sandbox was given, by our message id: `sends` that went out, `replays` that it recognised."""
+        answer = requests.get(f"{self.sandbox_url}/received", headers=self._sandbox_headers, timeout=30)
+        return dict(answer.json()["messages"])
+
+    @property
+    def _sandbox_headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {SECRETS['SANDBOX_API_KEY']}"}
+
+    # As an auditor
+
+    def sql(self, statement: str, *values: Any, logs: bool = False) -> list[tuple[Any, ...]]:
+        url = self.servers.logs_database_url if logs else self.servers.database_url
+        connection = psycopg2.connect(url)
+        try:
+            with connection, connection.cursor() as cursor:
+                cursor.execute(statement, values)
+                return list(cursor.fetchall()) if cursor.description else []
+        finally:
+            connection.close()
+
+    def states(self, ids: Iterable[str]) -> Counter[str]:
+        rows = self.sql("SELECT state FROM dispatch_message WHERE id = ANY(%s::uuid[])", list(ids))
+        return Counter(row[0] for row in rows)
+
+    def settled(self, ids: Sequence[str], seconds: float = 90) -> Counter[str]:
+        """The states of all these messages, once every one of them is final."""
+
+        def look() -> Counter[str] | None:
+            states = self.states(ids)
+            return states if set(states) <= FINAL and sum(states.values()) == len(ids) else None
+
+        try:
+            return eventually(look, "every message is final", seconds, every=0.2) or Counter()
+        except AssertionError as error:
+            tails = "\n".join(f"--- {process.name}\n{process.tail()}" for process in self.processes.values())
+            raise AssertionError(f"{error}\n{self.states(ids)}\n{tails}") from None
+
+    def logged(self, ids: Sequence[str], types: Iterable[str], seconds: float = 30) -> None:
+        """Wait until the logs database has an event of each of these types for every message."""
+        wanted = len(ids) * len(list(types))
+
+        def look() -> bool:
+            [(count,)] = self.sql(
+                "SELECT count(*) FROM (SELECT DISTINCT message_id, type FROM logs_event"
+                " WHERE message_id = ANY(%s::uuid[]) AND type = ANY(%s)) AS kinds",
+                list(ids),
+                list(types),
+                logs=True,
+            )
+            return bool(count == wanted)
+
+        eventually(look, f"{wanted} kinds of events are in the logs database", seconds, every=0.2)
+
+    def _get(self, path: str, key: str) -> dict[str, Any]:
+        answer = self.http.get(self.url + path, headers=self.headers(key), timeout=15)
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+    def _answers(self, url: str) -> bool:
+        try:
+            return requests.get(url, timeout=5).status_code in (200, 401)
+        except requests.RequestException:
+            return False
+
+
+def _manage(*arguments: str) -> list[str]:
+    return ["manage.py", *arguments]
+
+
+def _gunicorn(port: int) -> list[str]:
+    return [
+        *("-m", "gunicorn", "sendmsg.wsgi", "--bind", f"127.0.0.1:{port}"),
+        *("--worker-class", "gthread", "--threads", "8", "--no-control-socket"),
+    ]

@@ -1,0 +1,35 @@
+"""What the tests of webhooks share: an empty buffer, and a connection whose receipts they sign."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from sendmsg import redis
+from tests.factories import make_connection
+
+if TYPE_CHECKING:
+    from dispatch.models import Connection
+
+
+@pytest.fixture(autouse=True)
+def empty_buffer() -> Iterator[None]:
+    from webhooks.inbound.buffer import STREAM
+
+    redis.client().delete(redis.key(STREAM))
+    yield
+    redis.client().delete(redis.key(STREAM))
+
+
+@pytest.fixture(autouse=True)
+def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step of the pump that finds nothing returns at once."""
+    from webhooks.inbound import receipts
+
+    monkeypatch.setattr(receipts, "BLOCK", 0.001)
+
+
+@pytest.fixture
+def line(db: None) -> "Connection":
+    """The connection `sendmsg`."""
+    return make_connection()

@@ -1,0 +1,84 @@
+"""Receipts in the admin: what providers reported, as evidence that nobody edits; also on the page of their message."""
+
+from typing import TYPE_CHECKING
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dispatch.admin.filters import ConnectionFilter
+from dispatch.admin.messages import MessageAdmin
+from dispatch.models import Connection, Message
+from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from webhooks.models import Receipt
+
+if TYPE_CHECKING:
+    _ReceiptInline = admin.TabularInline[Receipt, Message]
+else:
+    _ReceiptInline = admin.TabularInline
+
+
+class ReceiptInline(ReadOnly, _ReceiptInline):
+    model = Receipt
+    fields = ("received_at", "at", "connection", "provider_id", "reported", "error_code", "handled")
+    readonly_fields = ("reported", "handled")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
+        """With their connections, without the connections' secrets."""
+        rows = super().get_queryset(request)
+        return rows.select_related("connection").defer("connection__credentials").order_by("id")
+
+    @admin.display(description="status")
+    def reported(self, receipt: Receipt) -> SafeString:
+        return badge(receipt.status)
+
+    @admin.display(description="state")
+    def handled(self, receipt: Receipt) -> SafeString:
+        return badge(receipt.state)
+
+
+MessageAdmin.inlines.append(ReceiptInline)
+
+
+@admin.register(Receipt)
+class ReceiptAdmin(ReadOnly, BigTableAdmin):
+    list_display = ("id", "connection", "provider_id", "reported", "handled", "error_code", "link", "received_at")
+    list_filter = ("state", "status", ConnectionFilter)
+    search_fields = ("provider_id",)
+    search_help_text = "A whole id: of a message, or the provider's."
+    fields = ("connection", "provider_id", "reported", "error_code", "handled", "link", "at", "received_at")
+    readonly_fields = ("reported", "handled", "link")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
+        """With connections, without their secrets."""
+        rows: QuerySet[Receipt] = super().get_queryset(request)
+        return rows.select_related("connection").defer("connection__credentials")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Receipt], search_term: str
+    ) -> tuple[QuerySet[Receipt], bool]:
+        """By id. The index of providers' ids begins with the connection; there are few of those."""
+        if not search_term:
+            return queryset, False
+        connections = list(Connection.objects.values_list("id", flat=True))
+        named = Q(connection_id__in=connections, provider_id=search_term)
+        message_id = as_uuid(search_term)
+        return queryset.filter(named if message_id is None else named | Q(message_id=message_id)), False
+
+    @admin.display(description="status")
+    def reported(self, receipt: Receipt) -> SafeString:
+        return badge(receipt.status)
+
+    @admin.display(description="state")
+    def handled(self, receipt: Receipt) -> SafeString:
+        return badge(receipt.state)
+
+    @admin.display(description="message")
+    def link(self, receipt: Receipt) -> str | SafeString:
+        if receipt.message_id is None:
+            return "–"
+        url = reverse("admin:dispatch_message_change", args=[receipt.message_id])
+        return format_html('<a class="number" href="{}">{}</a>', url, receipt.message_id)
