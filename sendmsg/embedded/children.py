@@ -51,28 +51,34 @@ def prepare(secrets: Secrets, ports: Ports) -> Child:
     )
 
 
-def services(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
-    """In the order in which they start: the way of a message first, so that the sample waits for nothing else."""
-    manage = (PYTHON, "manage.py")
+def beside(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
+    """What needs no database, so it may start while the databases are brought up to date."""
+    sandbox = (PYTHON, "-m", "sendmsg.sandbox", "--bind", HOST, "--port", str(ports.sandbox))
+    flower = (PYTHON, "-m", "celery", "--app", "sendmsg", "--quiet", "flower")
+    return (
+        Child("flower", flower, _flower_options(secrets, ports), port=ports.flower),
+        Child("sandbox", sandbox, _sandbox_secrets(secrets), port=ports.sandbox, rank=1),
+    )
+
+
+def services(ports: Ports) -> tuple[Child, ...]:
+    """The way of a message. Nobody is asked to end before those who work for him, but for the log writer."""
     web = (
         *(PYTHON, "-m", "gunicorn", "sendmsg.wsgi", "--bind", f"{HOST}:{ports.web}", "--worker-class", "gthread"),
         *("--workers", "1", "--threads", "8", "--graceful-timeout", "3", "--no-control-socket"),
     )
-    flower = (PYTHON, "-m", "celery", "--app", "sendmsg", "--quiet", "flower")
     return (
         Child("web", web, port=ports.web),
-        Child("worker", (*manage, "worker", "--threads", "4", "--name", "embedded"), says="[queues]"),
-        Child("relay", (*manage, "relay"), says="pump started"),
-        Child("receipts", (*manage, "receipts"), says="pump started"),
-        Child("logwriter", (*manage, "logwriter"), says="pump started"),
-        Child(
-            "sandbox",
-            (PYTHON, "-m", "sendmsg.sandbox", "--bind", HOST, "--port", str(ports.sandbox)),
-            _sandbox_secrets(secrets),
-            port=ports.sandbox,
-        ),
-        Child("flower", flower, _flower_options(secrets, ports), port=ports.flower),
+        _pump("worker", "--threads", "4", "--name", "embedded", says="[queues]"),
+        _pump("relay"),
+        _pump("receipts"),
+        _pump("logwriter", rank=1),
     )
+
+
+def _pump(name: str, *arguments: str, says: str = "pump started", rank: int = 0) -> Child:
+    """`prepare` has run the system checks, and five more times would take longer than all the rest."""
+    return Child(name, (PYTHON, "manage.py", name, "--skip-checks", *arguments), says=says, rank=rank)
 
 
 def _sandbox_secrets(secrets: Secrets) -> dict[str, str]:

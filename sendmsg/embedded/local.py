@@ -15,7 +15,6 @@ from typing import IO, Self
 
 from sendmsg.errors import ConfigurationError
 
-
 # Root lends PostgreSQL an unprivileged user, who must pass to the data; nobody else can list anything.
 _OPEN_TO_PASS = 0o711
 

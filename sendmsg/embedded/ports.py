@@ -5,7 +5,7 @@ import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from sendmsg.embedded.process import HOST
+from sendmsg.embedded.process import HOST, is_free
 from sendmsg.errors import ConfigurationError
 
 DEFAULT = 8000
@@ -43,13 +43,6 @@ def choose(environment: Mapping[str, str]) -> Ports:
     return Ports(*chosen.values())
 
 
-def answers(port: int) -> bool:
-    """Whether anybody accepts connections there."""
-    with socket.socket() as probe:
-        probe.settimeout(1)
-        return probe.connect_ex((HOST, port)) == 0
-
-
 def _read(environment: Mapping[str, str], name: str, default: int) -> int:
     value = environment.get(name) or str(default)
     if not (value.isascii() and value.isdigit()) or not 1 <= int(value[:6]) <= HIGHEST:
@@ -73,6 +66,6 @@ def _must_be_free(name: str, port: int) -> None:
 def _suggestion(port: int) -> int:
     """A port with two free neighbours above, so that it does for PORT too."""
     for candidate in range(port + 10, HIGHEST - 2, 10):
-        if not any(answers(near) for near in range(candidate, candidate + 3)):
+        if all(is_free(near) for near in range(candidate, candidate + 3)):
             return candidate
     return DEFAULT

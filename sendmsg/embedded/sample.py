@@ -24,7 +24,7 @@ class Step:
     type: str
     total: float
     own: float
-    data: Mapping[str, Any]
+    about: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Client:
         events = self._ask("GET", f"/v1/messages/{message}/events")["results"]
         times = [datetime.fromisoformat(event["at"]).timestamp() * 1000 for event in events]
         return [
-            Step(event["type"], time - times[0], time - before, event["data"])
+            Step(event["type"], time - times[0], time - before, _about(event["data"]))
             for event, time, before in zip(events, times, [*times[:1], *times], strict=False)
         ]
 
@@ -66,10 +66,15 @@ class Client:
             raise StartFailed(f"{method} {path} brought no answer ({type(error).__name__})") from error
         finally:
             connection.close()
-        if response.status >= 300:  # noqa: PLR2004
+        if response.status >= 300:
             raise StartFailed(f"{method} {path} was answered with {response.status}: {text[:500]}")
         answer: dict[str, Any] = json.loads(text)
         return answer
+
+
+def _about(data: Mapping[str, Any]) -> str:
+    """The data of an event in words. When the provider says it happened is not of our clock, and left out."""
+    return ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in data.items() if name != "at")
 
 
 def deliver(client: Client, wait_for: Callable[[Callable[[], bool]], bool]) -> list[Step]:

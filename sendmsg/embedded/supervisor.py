@@ -7,6 +7,7 @@ kills the children of a supervisor that was killed itself.
 """
 
 import contextlib
+import http.client
 import os
 import signal
 import subprocess
@@ -17,8 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
-from sendmsg.embedded.ports import answers
-from sendmsg.embedded.process import spawn
+from sendmsg.embedded.process import HOST, spawn
 from sendmsg.embedded.server import Server
 from sendmsg.errors import StartFailed
 
@@ -27,10 +27,11 @@ FIRST_PAUSE = 0.5  # seconds before a child that died is started again; doubles 
 LONGEST_PAUSE = 30.0  # seconds
 SETTLED = 60.0  # seconds; a child that lived as long has its earlier deaths forgiven
 PATIENCE = 6.0  # seconds for all children to end after SIGTERM; a killed one loses nothing, its leases end
+ANSWER = 0.2  # seconds that one question whether a child serves may take
 TAIL = 15  # lines of a log that an error shows
 
 
-class Stopped(Exception):  # noqa: N818
+class Stopped(Exception):
     """Somebody asked us to stop while we waited for something."""
 
 
@@ -57,7 +58,7 @@ class StopRequest:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A process of ours. It is ready when it accepts connections on `port`, or has written `says` to its log."""
+    """A process of ours. It is ready when it answers HTTP on `port`, or has written `says` to its log."""
 
     name: str
     command: Sequence[str]
@@ -82,11 +83,15 @@ class Running:
 
     def is_ready(self) -> bool:
         if self.child.port is not None:
-            return answers(self.child.port)
+            return _serves(self.child.port)
         return self.child.says is None or self.child.says in self.log.read_text(errors="replace")
 
     def is_alive(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def exit_code(self) -> int | None:
+        """None while it lives."""
+        return None if self.process is None else self.process.poll()
 
     def terminate(self) -> None:
         if self.process is not None:
@@ -159,11 +164,10 @@ class Supervisor:
         while waiting := [running for running in waiting if not running.is_ready()]:
             self._stop.check()
             for running in waiting:
-                assert running.process is not None
-                code = running.process.poll()
+                code = running.exit_code()
                 if code is None and time.monotonic() < deadline:
                     continue
-                problem = f"is not ready after {seconds:.0f} s" if code is None else f"died ({meaning(code)})"
+                problem = "did not get ready in time" if code is None else f"died: {meaning(code)}"
                 raise StartFailed(f"{running.child.name} {problem}\n{self.tail(running.child.name)}")
             time.sleep(POLL)
 
@@ -193,7 +197,7 @@ class Supervisor:
                 self._launch(running)
 
     def stop(self) -> None:
-        """End the children, those of a lower rank first, by force after `PATIENCE` or a second request; leave nothing."""
+        """End the children, those of a lower rank first, by force after `PATIENCE` or a second request."""
         deadline = time.monotonic() + PATIENCE
         for rank in sorted({running.child.rank for running in self._running}):
             group = [running for running in self._running if running.child.rank == rank]
@@ -233,7 +237,7 @@ class Supervisor:
 
     def _look_at(self, running: Running) -> None:
         """Report a child that died, and set the time of its next start."""
-        if running.process is None or (code := running.process.poll()) is None:
+        if (code := running.exit_code()) is None:
             return
         running.end_group()
         now = time.monotonic()
@@ -246,6 +250,18 @@ class Supervisor:
         """Start a server again, at once: nothing works without it. Raises `EmbeddedServerError` when it stays down."""
         self._say(f"{server.name} died; starting it again")
         server.start()
+
+
+def _serves(port: int) -> bool:
+    """Whether a request is answered, with whatever: a connection is accepted long before the program is loaded."""
+    connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().status > 0
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
 
 
 def meaning(code: int) -> str:

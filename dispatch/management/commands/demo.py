@@ -22,10 +22,9 @@ CONNECTIONS = {"sendmsg": False, "sandbox": True}
 class Command(BaseCommand):
     help = (
         "Make what `make run` starts with: a demo account, its keys, an admin user, and two connections to the sandbox "
-        "provider. Prints new keys as JSON; run again, it only repairs the connections. Keys are made anew with --renew, "
-        "or when DEMO_LIVE_KEY and DEMO_TEST_KEY are given and don't open the account."
+        "provider. Prints new keys as JSON; run again, it only repairs the connections. Keys are made anew with "
+        "--renew, or when DEMO_LIVE_KEY and DEMO_TEST_KEY are given and don't open the account."
     )
-    requires_system_checks = []  # the checks come with every process that it prepares for
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--provider-url", required=True, help="Where the sandbox provider listens.")
@@ -54,7 +53,7 @@ def migrate(database: str) -> None:
 
 def connect(provider_url: str) -> None:
     """Writes without reading: what is stored may be encrypted with a key that is lost."""
-    credentials = {
+    credentials: Any = {
         "api_key": os.environ["SANDBOX_API_KEY"],
         "webhook_secrets": [os.environ["SANDBOX_RECEIPT_SECRET"]],
     }
