@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
 from django.db import OperationalError
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -26,6 +27,8 @@ else:
 admin.site.site_header = "SendMSG"
 admin.site.site_title = "SendMSG"
 admin.site.index_title = "Operations"
+admin.site.site_url = None  # there is no other site to view
+admin.site.enable_nav_sidebar = False  # the lists need the width
 
 
 class ReadOnly:
@@ -41,6 +44,15 @@ class ReadOnly:
         return False
 
 
+class BigChangeList(ChangeList):
+    """A list that offers "show all" beside the search box only where something is hidden."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        if not self.query and not self.has_active_filters:
+            self.full_result_count = self.result_count
+
+
 class BigTableAdmin(_Admin):
     """A list that stays quick over millions of rows, newest first."""
 
@@ -53,6 +65,9 @@ class BigTableAdmin(_Admin):
 
     class Media:
         css: ClassVar[Mapping[str, tuple[str, ...]]] = {"all": ("sendmsg/admin.css",)}
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return BigChangeList
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest | None = None) -> bool:
         """Only what the page offers. Django takes any column of the model: that could scan, and unmask numbers."""

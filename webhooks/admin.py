@@ -5,12 +5,10 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
-from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dispatch.admin.filters import ConnectionFilter
-from dispatch.admin.messages import MessageAdmin
+from dispatch.admin.messages import MessageAdmin, link
 from dispatch.models import Connection, Message
 from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
 from webhooks.models import Receipt
@@ -45,12 +43,12 @@ MessageAdmin.inlines.append(ReceiptInline)
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnly, BigTableAdmin):
-    list_display = ("id", "connection", "provider_id", "reported", "handled", "error_code", "link", "received_at")
+    list_display = ("id", "connection", "provider_id", "reported", "handled", "error_code", "about", "received_at")
     list_filter = ("state", "status", ConnectionFilter)
     search_fields = ("provider_id",)
     search_help_text = "A whole id: of a message, or the provider's."
-    fields = ("connection", "provider_id", "reported", "error_code", "handled", "link", "at", "received_at")
-    readonly_fields = ("reported", "handled", "link")
+    fields = ("connection", "provider_id", "reported", "error_code", "handled", "about", "at", "received_at")
+    readonly_fields = ("reported", "handled", "about")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Receipt]:
         """With connections, without their secrets."""
@@ -77,8 +75,5 @@ class ReceiptAdmin(ReadOnly, BigTableAdmin):
         return badge(receipt.state)
 
     @admin.display(description="message")
-    def link(self, receipt: Receipt) -> str | SafeString:
-        if receipt.message_id is None:
-            return "–"
-        url = reverse("admin:dispatch_message_change", args=[receipt.message_id])
-        return format_html('<a class="number" href="{}">{}</a>', url, receipt.message_id)
+    def about(self, receipt: Receipt) -> str | SafeString:
+        return link(receipt.message_id)

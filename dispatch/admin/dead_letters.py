@@ -5,12 +5,12 @@ import re
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dispatch import numbers
 from dispatch.admin.filters import ReasonFilter
+from dispatch.admin.messages import link
 from dispatch.models import DeadLetter
 from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid
 
@@ -20,12 +20,12 @@ NUMBER = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")
 
 @admin.register(DeadLetter)
 class DeadLetterAdmin(ReadOnly, BigTableAdmin):
-    list_display = ("id", "reason", "link", "connection", "recipient", "queue", "created_at")
+    list_display = ("id", "reason", "about", "connection", "recipient", "queue", "created_at")
     list_filter = (ReasonFilter,)
     search_fields = ("message",)
     search_help_text = "The whole id of a message."
-    fields = ("reason", "detail", "link", "connection", "recipient", "queue", "content", "created_at")
-    readonly_fields = ("link", "connection", "recipient", "content", "created_at")
+    fields = ("reason", "detail", "about", "connection", "recipient", "queue", "content", "created_at")
+    readonly_fields = ("about", "connection", "recipient", "content", "created_at")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """With messages and connections, without bodies and secrets."""
@@ -41,11 +41,8 @@ class DeadLetterAdmin(ReadOnly, BigTableAdmin):
         return (queryset.filter(message_id=message_id) if message_id else queryset.none()), False
 
     @admin.display(description="message")
-    def link(self, letter: DeadLetter) -> str | SafeString:
-        if letter.message_id is None:
-            return "–"
-        url = reverse("admin:dispatch_message_change", args=[letter.message_id])
-        return format_html('<a class="number" href="{}">{}</a>', url, letter.message_id)
+    def about(self, letter: DeadLetter) -> str | SafeString:
+        return link(letter.message_id)
 
     @admin.display(description="connection")
     def connection(self, letter: DeadLetter) -> str:

@@ -4,55 +4,43 @@ A recipient is shown masked, everywhere; whoever knows the whole number can sear
 message's own page only. The timeline comes from the logs database, and its absence is said, not suffered.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
 
 from django.contrib import admin
-from django.db import Error
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dispatch import numbers
-from dispatch.admin.filters import AgeFilter, ConnectionFilter, DayFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
+from dispatch.admin.ages import AgeFilter, DayFilter
+from dispatch.admin.filters import ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
 from dispatch.admin.search import matching
+from dispatch.admin.timeline import timeline
 from dispatch.models import Attempt, Message
 from sendmsg.admin import BigTableAdmin, ReadOnly, badge
-from sendmsg.logs.models import Event
 
 if TYPE_CHECKING:
     _AttemptInline = admin.TabularInline[Attempt, Message]
 else:
     _AttemptInline = admin.TabularInline
 
-MAX_LINES = 1000  # of a timeline on one page; a day of retries makes about three hundred
 MASKED = "recipient"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One line of a timeline. `after`: since the line before it."""
-
-    event: Event
-    after: timedelta
-
-    @property
-    def seconds(self) -> str:
-        return f"+{self.after.total_seconds():.3f} s"
+def link(message_id: UUID | None) -> str | SafeString:
+    """A short id that leads to the message."""
+    if message_id is None:
+        return "–"
+    url = reverse("admin:dispatch_message_change", args=[message_id])
+    return format_html('<a class="number" href="{}" title="{}">{}</a>', url, message_id, short(message_id))
 
 
-def timeline(message: Message) -> list[Line] | None:
-    """What happened to a message, oldest first; None while the logs database can't tell."""
-    try:
-        # An event is never older than its message: the bound leaves older partitions alone.
-        events = list(Event.objects.filter(message_id=message.id, at__gte=message.created_at)[:MAX_LINES])
-    except Error:
-        return None
-    before: Sequence[datetime] = [message.created_at, *(event.at for event in events)]
-    return [Line(event, event.at - earlier) for event, earlier in zip(events, before, strict=False)]
+def short(message_id: UUID) -> str:
+    """Both ends of an id: the first is the time, the last is chance."""
+    return f"{str(message_id)[:8]}…{str(message_id)[-6:]}"
 
 
 class AttemptInline(ReadOnly, _AttemptInline):
@@ -80,7 +68,7 @@ class AttemptInline(ReadOnly, _AttemptInline):
 class MessageAdmin(ReadOnly, BigTableAdmin):
     """The messages of all accounts."""
 
-    list_display = ("short", "account", MASKED, "channel", "status", "connection", "error_code", "created_at")
+    list_display = ("short_id", "account", MASKED, "channel", "status", "connection", "error_code", "created_at")
     list_filter = (
         "state",
         ConnectionFilter,
@@ -100,13 +88,13 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     fieldsets = (
         (None, {"fields": ("id", "account", "mode", "status", "connection", "provider_ids")}),
         ("Content", {"fields": ("channel", MASKED, "sender", "text", "size", "client_reference", "metadata")}),
-        ("Delivery", {"fields": ("priority", "tries", "in_doubt", "error_code", "error_detail")}),
+        ("Delivery", {"fields": ("priority", "tries", "doubt", "error_code", "error_detail")}),
         (
             "Times (UTC)",
             {"fields": ("created_at", "send_at", "due_at", "lease_until", "expires_at", "updated_at")},
         ),
     )
-    readonly_fields = ("id", "mode", "status", "provider_ids", MASKED, "text", "size")
+    readonly_fields = ("id", "mode", "status", "provider_ids", MASKED, "text", "size", "doubt")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """With accounts and connections, without the connections' secrets: decrypting them costs, and may fail."""
@@ -124,11 +112,9 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
         context["timeline"] = timeline(context["original"])
         return super().render_change_form(request, context, *args, **kwargs)
 
-    @admin.display(description="id", ordering="id")
-    def short(self, message: Message) -> SafeString:
-        """Both ends: the first half is the time, the last is chance."""
-        text = str(message.id)
-        return format_html('<span class="number" title="{}">{}…{}</span>', text, text[:8], text[-8:])
+    @admin.display(description="id")
+    def short_id(self, message: Message) -> SafeString:
+        return format_html('<span class="number" title="{}">{}</span>', message.id, short(message.id))
 
     @admin.display(description=MASKED)
     def recipient(self, message: Message) -> str:
@@ -149,6 +135,10 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     @admin.display(description="size")
     def size(self, message: Message) -> str:
         return f"{message.segments} segment{'s' if message.segments > 1 else ''}, {message.encoding}"
+
+    @admin.display(description="in doubt")
+    def doubt(self, message: Message) -> str:
+        return "yes: an attempt that nobody knows the outcome of may have sent it" if message.in_doubt else "no"
 
     @admin.display(description="provider's ids")
     def provider_ids(self, message: Message) -> str:

@@ -30,4 +30,5 @@ def main(parent: int, death_signal: int, uid: int, gid: int, command: list[str])
 
 
 if __name__ == "__main__":
-    main(*(int(argument) for argument in sys.argv[1:5]), sys.argv[5:])
+    _parent, _death_signal, _uid, _gid = (int(argument) for argument in sys.argv[1:5])
+    main(_parent, _death_signal, _uid, _gid, sys.argv[5:])

@@ -60,7 +60,9 @@ def place(folder: Path) -> Placement:
 def reaches(account: Account, path: Path) -> bool:
     """Whether the mode bits let `account` read `path`; everybody may pass the shared folders above ours."""
     path = path.resolve()
-    return _allows(account, path, stat.S_IROTH) and all(_allows(account, parent, stat.S_IXOTH) for parent in path.parents)
+    return _allows(account, path, stat.S_IROTH) and all(
+        _allows(account, parent, stat.S_IXOTH) for parent in path.parents
+    )
 
 
 def _allows(account: Account, path: Path, other: int) -> bool:

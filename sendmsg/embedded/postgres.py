@@ -13,8 +13,7 @@ from urllib.parse import quote
 
 import psycopg2
 import psycopg2.errors
-from psycopg2.extensions import connection as Connection
-from psycopg2.sql import SQL, Identifier
+from psycopg2.sql import SQL, Composed, Identifier
 
 from sendmsg.embedded.placement import SHELTER, Placement, open_shelter, place
 from sendmsg.embedded.process import HOST, EmbeddedServerError, end, spawn
@@ -52,17 +51,18 @@ class EmbeddedPostgres(Server):
 
     def create_database(self, name: str) -> None:
         """Make the database unless it exists."""
-        with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
-            self._execute(SQL("CREATE DATABASE {}").format(Identifier(name)))
+        create_database(self.url("postgres"), name)
 
     def drop_database(self, name: str) -> None:
         """Drop the database if it exists, and end its sessions."""
-        self._execute(SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+        drop_database(self.url("postgres"), name)
 
     def remove(self) -> None:
+        link = self.folder / "data"
+        shelter = link.readlink().parent if link.is_symlink() else None
         super().remove()
-        if self._sheltered:
-            shutil.rmtree(self._place.home, ignore_errors=True)
+        if shelter is not None:
+            shutil.rmtree(shelter, ignore_errors=True)
 
     @cached_property
     def _place(self) -> Placement:
@@ -128,16 +128,25 @@ class EmbeddedPostgres(Server):
 
     def _answers(self) -> bool:
         try:
-            self._connect().close()
+            psycopg2.connect(self.url("postgres"), connect_timeout=5).close()
         except psycopg2.OperationalError:  # nobody listens yet, or it is still recovering
             return False
         return True
 
-    def _connect(self) -> Connection:
-        return psycopg2.connect(self.url("postgres"), connect_timeout=5)
 
-    def _execute(self, statement: SQL) -> None:
-        with contextlib.closing(self._connect()) as connection:
-            connection.autocommit = True  # neither statement may run in a transaction
-            with connection.cursor() as cursor:
-                cursor.execute(statement)
+def create_database(url: str, name: str) -> None:
+    """Make the database, unless it exists, on the server of `url`, which names any other database on it."""
+    with contextlib.suppress(psycopg2.errors.DuplicateDatabase):
+        _execute(url, SQL("CREATE DATABASE {}").format(Identifier(name)))
+
+
+def drop_database(url: str, name: str) -> None:
+    """Drop the database, if it exists, and end its sessions."""
+    _execute(url, SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(Identifier(name)))
+
+
+def _execute(url: str, statement: Composed) -> None:
+    with contextlib.closing(psycopg2.connect(url, connect_timeout=5)) as connection:
+        connection.autocommit = True  # neither statement may run in a transaction
+        with connection.cursor() as cursor:
+            cursor.execute(statement)

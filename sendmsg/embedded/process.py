@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import IO
 
 LAUNCHER = Path(__file__).with_name("launcher.py")
+LSOF = "/usr/sbin/lsof"  # of macOS, where there is no /proc
 HOST = "127.0.0.1"
 # Below what Linux (32768…) and macOS (49152…) give to outgoing connections: while a server restarts, no client can
 # be handed its port, nor connect to itself by chance.
@@ -131,7 +132,7 @@ def processes_in(folder: Path, program: str) -> list[int]:
         entries = [entry for entry in Path("/proc").iterdir() if entry.name.isdigit()]
         return [int(entry.name) for entry in entries if _runs_in(entry, target, program)]
     listing = subprocess.run(
-        ["lsof", "-a", "-d", "cwd", "-c", program, "-F", "pn"], capture_output=True, text=True, check=False
+        [LSOF, "-a", "-d", "cwd", "-c", program, "-F", "pn"], capture_output=True, text=True, check=False
     )
     return read_lsof(listing.stdout, target)
 

@@ -83,14 +83,21 @@ class Quickstart:
     def run(self) -> int:
         folder = _short(self.local.path)
         self.console.say(f"SendMSG on this machine alone: everything is in {folder}, Ctrl-C ends it.\n")
-        with contextlib.ExitStack() as running:
-            try:
-                self._serve(running)
-            except Stopped:
-                self.console.say("\nStopping")
-            except (ConfigurationError, EmbeddedServerError, StartFailed) as error:
-                self.console.complain(str(error))
-                return 1
+        running = contextlib.ExitStack()
+        failed = False
+        try:
+            self._serve(running)
+        except Stopped:
+            pass
+        except (ConfigurationError, EmbeddedServerError, StartFailed) as error:
+            self.console.complain(str(error))
+            failed = True
+        finally:
+            self.console.say()
+            with self.console.step("Stopping"):
+                running.close()
+        if failed:
+            return 1
         return 0 if self.delivered else 130
 
     def _serve(self, running: contextlib.ExitStack) -> None:

@@ -147,7 +147,9 @@ class Server(ABC):
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             lock.close()
-            raise EmbeddedServerError(f"{self.name} in {self.folder} is in use by another run: stop that first") from None
+            raise EmbeddedServerError(
+                f"{self.name} in {self.folder} is in use by another run: stop that first"
+            ) from None
         self._lock = lock
 
     def _let_go(self) -> None:

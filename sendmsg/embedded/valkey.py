@@ -48,9 +48,7 @@ class EmbeddedValkey(Server):
         configuration.touch(mode=0o600)
         # Without fsync the file is still written before the answer: it survives us, not the machine.
         fsync = "always" if self.durable else "no"
-        configuration.write_text(
-            CONFIGURATION.format(host=HOST, port=self.port, password=self.password, fsync=fsync)
-        )
+        configuration.write_text(CONFIGURATION.format(host=HOST, port=self.port, password=self.password, fsync=fsync))
         return spawn([_binary(), configuration], folder=self.data, output=log, environment={"LC_ALL": "C"})
 
     def _answers(self) -> bool:

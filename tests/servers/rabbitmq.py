@@ -1,6 +1,7 @@
 """A private RabbitMQ node from an installed `rabbitmq-server`: its own name, ports, folder, user, password and epmd.
 
-It disturbs no other node on the machine and is disturbed by none. On Linux it dies with the test run, however that ends.
+It disturbs no other node on the machine and is disturbed by none. On Linux it dies with the test run, however that
+ends.
 """
 
 import os
@@ -10,8 +11,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+from typing import Self
+from urllib.parse import quote, unquote, urlsplit
 
 import amqp
 
@@ -27,18 +30,37 @@ POLL = 0.05  # seconds
 ERLANG = "-noinput -sname {node} -start_epmd false -kernel inet_dist_use_interface {{127,0,0,1}}"
 # In Erlang's own terms in place of `rabbitmq.conf`, which takes RabbitMQ longer to read.
 CONFIGURATION = """\
-[{{rabbit, [{{tcp_listeners, [{{"{host}", {port}}}]}},
-           {{default_vhost, <<"{vhost}">>}}, {{default_user, <<"{user}">>}}, {{default_pass, <<"{password}">>}}]}}].
+[{{rabbit, [{{tcp_listeners, [{{"{host}", {address.port}}}]}},
+           {{default_vhost, <<"{address.vhost}">>}},
+           {{default_user, <<"{address.user}">>}},
+           {{default_pass, <<"{address.password}">>}}]}}].
 """
 
 
-class RabbitMQ:
-    """One node. The URL is known before `start`; `stop`, `kill` and `restart` keep the messages and the address."""
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a private RabbitMQ will be, decided before it starts: settings need to know."""
 
-    def __init__(self, folder: Path) -> None:
+    port: int
+    user: str
+    password: str
+    vhost: str
+
+    @classmethod
+    def reserve(cls) -> Self:
+        return cls(free_port(), "tests", secrets.token_hex(16), "tests")
+
+    def url(self, vhost: str | None = None) -> str:
+        return f"amqp://{self.user}:{self.password}@{HOST}:{self.port}/{quote(vhost or self.vhost, safe='')}"
+
+
+class RabbitMQ:
+    """One node. `stop`, `kill` and `restart` keep the durable messages and the address."""
+
+    def __init__(self, folder: Path, address: Address | None = None, plugins: Sequence[str] = ()) -> None:
         self.folder = folder.resolve()
-        self.port = free_port()
-        self.user, self.password, self.vhost = "tests", secrets.token_hex(16), "tests"
+        self.address = address or Address.reserve()
+        self._plugins = plugins
         self._node = f"tests-{secrets.token_hex(4)}@localhost"
         self._epmd_port = free_port()
         self._beam: subprocess.Popen[bytes] | None = None
@@ -49,7 +71,7 @@ class RabbitMQ:
         return _program("rabbitmq-server") is not None and shutil.which("erl") is not None
 
     def url(self, vhost: str | None = None) -> str:
-        return f"amqp://{self.user}:{self.password}@{HOST}:{self.port}/{quote(vhost or self.vhost, safe='')}"
+        return self.address.url(vhost)
 
     @property
     def pid(self) -> int | None:
@@ -106,7 +128,13 @@ class RabbitMQ:
             raise EmbeddedServerError("rabbitmqctl needs a running node")
         command = [_need("rabbitmqctl"), "--quiet", "--node", self._node, *arguments]
         done = subprocess.run(
-            command, env=self._environment(), cwd=self.folder, capture_output=True, text=True, timeout=CTL_WITHIN, check=True
+            command,
+            env=self._environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=CTL_WITHIN,
+            check=True,
         )
         return done.stdout
 
@@ -130,10 +158,8 @@ class RabbitMQ:
         if not cookie.exists():
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)  # Erlang refuses one that others may read
-        (self.folder / "enabled_plugins").write_text("[].\n")
-        (self.folder / "advanced.config").write_text(
-            CONFIGURATION.format(host=HOST, port=self.port, vhost=self.vhost, user=self.user, password=self.password)
-        )
+        (self.folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
+        (self.folder / "advanced.config").write_text(CONFIGURATION.format(host=HOST, address=self.address))
 
     def _environment(self) -> dict[str, str]:
         folder = str(self.folder)
@@ -159,17 +185,25 @@ class RabbitMQ:
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_WITHIN
         while self.pid is not None and time.monotonic() < deadline:
-            if answers(HOST, self.port, self.user, self.password, self.vhost):
+            if answers(self.url()):
                 return
             time.sleep(POLL)
         lines = self._log.read_text(errors="replace").splitlines()
         raise EmbeddedServerError("\n".join([f"RabbitMQ did not start; {self._log} ends with:", *lines[-20:]]))
 
 
-def answers(host: str, port: int, user: str, password: str, vhost: str) -> bool:
-    """Whether a RabbitMQ takes this login."""
+def answers(url: str) -> bool:
+    """Whether a RabbitMQ takes the login that this URL describes."""
+    parts = urlsplit(url)
+    secure = parts.scheme == "amqps"
     connection = amqp.Connection(
-        f"{host}:{port}", userid=user, password=password, virtual_host=vhost, connect_timeout=2, read_timeout=5
+        f"{parts.hostname}:{parts.port or (5671 if secure else 5672)}",
+        userid=unquote(parts.username or "guest"),
+        password=unquote(parts.password or "guest"),
+        virtual_host=unquote(parts.path[1:]) or "/",
+        ssl=secure,
+        connect_timeout=2,
+        read_timeout=5,
     )
     try:
         connection.connect()

@@ -9,13 +9,14 @@ import json
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg2
+import psycopg2.extensions
 import requests
 
 from tests.stack.processes import ROOT, Process, free_port
@@ -219,6 +220,23 @@ class Stack:
             return bool(count == wanted)
 
         eventually(look, f"{wanted} kinds of events are in the logs database", seconds, every=0.2)
+
+    @contextmanager
+    def logs_away(self) -> Iterator[None]:
+        """The logs database refuses everybody, and throws out who is connected."""
+        url = self.servers.database_url
+        name = psycopg2.extensions.parse_dsn(self.servers.logs_database_url)["dbname"]
+        self._admin(url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            self._admin(url, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+            yield
+        finally:
+            self._admin(url, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+    def _admin(self, url: str, statement: str) -> None:
+        with closing(psycopg2.connect(url)) as connection:
+            connection.autocommit = True
+            connection.cursor().execute(statement)
 
     def _get(self, path: str, key: str) -> dict[str, Any]:
         answer = self.http.get(self.url + path, headers=self.headers(key), timeout=15)
