@@ -13,7 +13,6 @@ from dispatch.serializers import PRIORITIES
 from dispatch.states import State
 from dispatch.transitions import Change
 from sendmsg.accounts.keys import Mode
-from sendmsg.accounts.models import Account
 from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics
@@ -30,7 +29,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         test=client.mode is Mode.TEST,
         channel=wanted["channel"],
         to=wanted["to"],
-        sender=wanted["from"] if "from" in wanted else _default_sender(client),
+        sender=wanted.get("from", client.default_sender),
         body=wanted["body"],
         segments=wanted["segments"],
         encoding=wanted["encoding"],
@@ -55,10 +54,6 @@ def cancel(message: Message) -> bool:
     if locked.in_doubt:
         return False
     return bool(transitions.apply([Change(locked.id, State.CANCELED)]))
-
-
-def _default_sender(client: Client) -> str:
-    return Account.objects.values_list("default_sender", flat=True).get(pk=client.account_id)
 
 
 def _after_commit(message: Message, due: bool) -> None:

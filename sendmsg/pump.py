@@ -57,7 +57,7 @@ class Pump:
     """Seconds an idle pump waits before it looks again."""
 
     def __init__(self) -> None:
-        self.stopping = Stop()
+        import threading; self.stopping = threading.Event()
 
     def step(self) -> int:
         """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""

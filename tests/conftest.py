@@ -47,8 +47,8 @@ os.environ.update(
     }
 )
 
-_background = ThreadPoolExecutor(max_workers=1, thread_name_prefix="rabbitmq")
-_rabbitmq_started: Future[None] | None = None
+_background = ThreadPoolExecutor(max_workers=2, thread_name_prefix="rabbitmq")
+_starting: dict[str, Future[None]] = {}
 
 
 def pytest_configure() -> None:
@@ -59,10 +59,16 @@ def pytest_configure() -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """RabbitMQ takes seconds: it starts beside the first tests if any test will need it."""
-    global _rabbitmq_started
-    needed = any("rabbitmq_server" in getattr(item, "fixturenames", ()) for item in session.items)
-    if needed and not session.config.option.collectonly:
-        _rabbitmq_started = _background.submit(RABBITMQ.start)
+    if session.config.option.collectonly:
+        return
+    names = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    brokers: dict[str, Broker] = {"rabbitmq_server": RABBITMQ, "private_rabbitmq": EXTRA_RABBITMQ}
+    futures: dict[int, Future[None]] = {}
+    for fixture in sorted(brokers.keys() & names):
+        broker = brokers[fixture]
+        if id(broker) not in futures:
+            futures[id(broker)] = _background.submit(broker.start)
+        _starting[fixture] = futures[id(broker)]
 
 
 def pytest_unconfigure() -> None:
@@ -92,8 +98,9 @@ def django_db_modify_db_settings(
     """pytest-django asks for this before it makes the test databases."""
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", autouse=True)
 def redis_server() -> Redis:
+    """For every test: it starts in a tenth of a second, and much of the code speaks to it in passing."""
     start(REDIS.start)
     return REDIS
 
@@ -108,22 +115,20 @@ def clean_redis(redis_server: Redis) -> Iterator[Redis]:
 
 @pytest.fixture(scope="session")
 def rabbitmq_server() -> Broker:
-    start(RABBITMQ.start if _rabbitmq_started is None else _rabbitmq_started.result)
+    start(_starting["rabbitmq_server"].result)
     return RABBITMQ
 
 
 @pytest.fixture(scope="session")
-def _private_rabbitmq(request: pytest.FixtureRequest) -> PrivateRabbitMQ:
-    if EXTRA_RABBITMQ is RABBITMQ:
-        request.getfixturevalue("rabbitmq_server")
-    else:
-        start(EXTRA_RABBITMQ.start)
+def private_rabbitmq() -> PrivateRabbitMQ:
+    """A broker of our own even where one is given; without that, the same as `rabbitmq_server`."""
+    start(_starting["private_rabbitmq"].result)
     return EXTRA_RABBITMQ
 
 
 @pytest.fixture
-def rabbitmq(_private_rabbitmq: PrivateRabbitMQ) -> Iterator[RabbitMQ]:
+def rabbitmq(private_rabbitmq: PrivateRabbitMQ) -> Iterator[RabbitMQ]:
     """A node that a test may stop, kill and pause; it runs again for the next one."""
-    yield _private_rabbitmq.node
-    _private_rabbitmq.node.resume()
-    _private_rabbitmq.node.start()
+    yield private_rabbitmq.node
+    private_rabbitmq.node.resume()
+    private_rabbitmq.node.start()

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
 from dispatch.admin.filters import ConnectionFilter
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     _ReceiptInline = admin.TabularInline[Receipt, Message]
 else:
     _ReceiptInline = admin.TabularInline
+
+
+SHOWN = 20  # characters of a provider's id in the list
 
 
 class ReceiptInline(ReadOnly, _ReceiptInline):
@@ -43,7 +47,7 @@ MessageAdmin.inlines.append(ReceiptInline)
 
 @admin.register(Receipt)
 class ReceiptAdmin(ReadOnly, BigTableAdmin):
-    list_display = ("id", "connection", "provider_id", "reported", "handled", "error_code", "about", "received_at")
+    list_display = ("named", "connection", "reported", "handled", "error_code", "about", "received_at")
     list_filter = ("state", "status", ConnectionFilter)
     search_fields = ("provider_id",)
     search_help_text = "A whole id: of a message, or the provider's."
@@ -73,6 +77,12 @@ class ReceiptAdmin(ReadOnly, BigTableAdmin):
     @admin.display(description="state")
     def handled(self, receipt: Receipt) -> SafeString:
         return badge(receipt.state)
+
+    @admin.display(description="provider id")
+    def named(self, receipt: Receipt) -> SafeString:
+        value = receipt.provider_id
+        shown = value if len(value) <= SHOWN else f"{value[: SHOWN - 7]}…{value[-6:]}"
+        return format_html('<span title="{}">{}</span>', value, shown)
 
     @admin.display(description="message")
     def about(self, receipt: Receipt) -> str | SafeString:

@@ -43,10 +43,17 @@ class ConnectionAdmin(_Admin):
         """Without credentials: they are read where they are needed, and one that can't be read breaks no page."""
         return super().get_queryset(request).defer("credentials")
 
+    def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
+        """A new one has nothing to show yet."""
+        if obj is not None:
+            return self.fieldsets
+        return [(None, {"fields": ConnectionForm.Meta.fields})]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
         """The name names a queue and a webhook, and messages on their way know both."""
-        shown = ("webhook_url", "stored", "created_at", "updated_at")
-        return shown if obj is None else ("name", "provider", *shown)
+        if obj is None:
+            return ()
+        return ("name", "provider", "webhook_url", "stored", "created_at", "updated_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
         """Whoever may, while nothing refers to it."""
@@ -57,23 +64,19 @@ class ConnectionAdmin(_Admin):
         return super().changeform_view(request, *args, **kwargs)
 
     @admin.display(description="webhook URL")
-    def webhook_url(self, connection: Connection) -> str | SafeString:
+    def webhook_url(self, connection: Connection) -> SafeString:
         """What the provider is told, for its receipts."""
-        if connection.pk is None:
-            return "Shown once saved."
         path = reverse("webhook", args=[connection.provider, connection.name])
         return format_html('<code class="copy">{}{}</code>', settings.PUBLIC_URL, path)
 
     @admin.display(description="stored")
     def stored(self, connection: Connection) -> str:
         """The names of the stored keys."""
-        if connection.pk is None:
-            return "–"
         try:
             names = sorted(Connection.objects.values_list("credentials", flat=True).get(pk=connection.pk))
         except ConfigurationError as error:
             return f"{error.detail}: enter them anew."
-        return ", ".join(names) or "–"
+        return ", ".join(names) or "-"
 
 
 def _is_used(connection: Connection) -> bool:

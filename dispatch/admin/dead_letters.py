@@ -46,16 +46,16 @@ class DeadLetterAdmin(ReadOnly, BigTableAdmin):
 
     @admin.display(description="connection")
     def connection(self, letter: DeadLetter) -> str:
-        return str(letter.message.connection or "–") if letter.message else "–"
+        return str(letter.message.connection or "-") if letter.message else "-"
 
     @admin.display(description="recipient")
     def recipient(self, letter: DeadLetter) -> str:
-        return numbers.mask(letter.message.to) if letter.message else "–"
+        return numbers.mask(letter.message.to) if letter.message else "-"
 
     @admin.display(description="task or webhook")
     def content(self, letter: DeadLetter) -> str | SafeString:
         """What arrived; of whole numbers only as much as anywhere else."""
         if not letter.task:
-            return "–"
+            return "-"
         text = NUMBER.sub(lambda found: numbers.mask(found[0]), letter.task)
         return format_html('<div class="verbatim">{}</div>', text)

@@ -81,7 +81,12 @@ class CodeFilter(SimpleListFilter):
             return [(code, code) for (code,) in cursor.fetchall()]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset if self.value() is None else queryset.filter(**{self.column: self.value()})
+        value = self.value()
+        if value is None:
+            return queryset
+        if "\0" in value:  # Postgres takes no such text
+            raise IncorrectLookupParameters
+        return queryset.filter(**{self.column: value})
 
 
 class ErrorCodeFilter(CodeFilter):

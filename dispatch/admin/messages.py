@@ -27,13 +27,11 @@ if TYPE_CHECKING:
 else:
     _AttemptInline = admin.TabularInline
 
-MASKED = "recipient"
-
 
 def link(message_id: UUID | None) -> str | SafeString:
     """A short id that leads to the message."""
     if message_id is None:
-        return "–"
+        return "-"
     url = reverse("admin:dispatch_message_change", args=[message_id])
     return format_html('<a class="number" href="{}" title="{}">{}</a>', url, message_id, short(message_id))
 
@@ -56,7 +54,7 @@ class AttemptInline(ReadOnly, _AttemptInline):
     @admin.display(description="took")
     def took(self, attempt: Attempt) -> str:
         if attempt.finished_at is None:
-            return "–"
+            return "-"
         return f"{(attempt.finished_at - attempt.started_at).total_seconds():.3f} s"
 
     @admin.display(description="outcome")
@@ -68,7 +66,7 @@ class AttemptInline(ReadOnly, _AttemptInline):
 class MessageAdmin(ReadOnly, BigTableAdmin):
     """The messages of all accounts."""
 
-    list_display = ("short_id", "account", MASKED, "channel", "status", "connection", "error_code", "created_at")
+    list_display = ("short_id", "account", "recipient", "channel", "status", "connection", "error_code", "created_at")
     list_filter = (
         "state",
         ConnectionFilter,
@@ -87,14 +85,14 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
 
     fieldsets = (
         (None, {"fields": ("id", "account", "mode", "status", "connection", "provider_ids")}),
-        ("Content", {"fields": ("channel", MASKED, "sender", "text", "size", "client_reference", "metadata")}),
+        ("Content", {"fields": ("channel", "recipient", "sender", "text", "size", "client_reference", "metadata")}),
         ("Delivery", {"fields": ("priority", "tries", "doubt", "error_code", "error_detail")}),
         (
             "Times (UTC)",
             {"fields": ("created_at", "send_at", "due_at", "lease_until", "expires_at", "updated_at")},
         ),
     )
-    readonly_fields = ("id", "mode", "status", "provider_ids", MASKED, "text", "size", "doubt")
+    readonly_fields = ("id", "mode", "status", "provider_ids", "recipient", "text", "size", "doubt")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """With accounts and connections, without the connections' secrets: decrypting them costs, and may fail."""
@@ -116,7 +114,7 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     def short_id(self, message: Message) -> SafeString:
         return format_html('<span class="number" title="{}">{}</span>', message.id, short(message.id))
 
-    @admin.display(description=MASKED)
+    @admin.display(description="recipient")
     def recipient(self, message: Message) -> str:
         return numbers.mask(message.to)
 
@@ -142,4 +140,4 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
 
     @admin.display(description="provider's ids")
     def provider_ids(self, message: Message) -> str:
-        return ", ".join(message.references.values_list("value", flat=True)) or "–"
+        return ", ".join(message.references.values_list("value", flat=True)) or "-"

@@ -35,6 +35,7 @@ class Client:
     key_id: UUID
     mode: Mode
     scopes: frozenset[Scope]
+    default_sender: str = ""
 
     is_authenticated: ClassVar[bool] = True
 
@@ -57,7 +58,7 @@ class ApiKeyAuthentication(BaseAuthentication):
         if key is None:
             raise Problem("key_malformed")
         now = timezone.now()
-        row = ApiKey.objects.filter(digest=key.digest).first()
+        row = ApiKey.objects.select_related("account").filter(digest=key.digest).first()
         if row is None:
             raise Problem("key_unknown")
         if row.revoked_at is not None:
@@ -68,7 +69,7 @@ class ApiKeyAuthentication(BaseAuthentication):
             _note_use(row.pk, now)
         # A scope that this version no longer knows allows nothing.
         scopes = frozenset(Scope(scope) for scope in row.scopes if scope in Scope.values)
-        return Client(row.account_id, row.pk, Mode(row.mode), scopes), None
+        return Client(row.account_id, row.pk, Mode(row.mode), scopes, row.account.default_sender), None
 
     def authenticate_header(self, request: Request) -> str:
         """What DRF needs to answer 401 and not 403; the header itself is `Problem`'s."""

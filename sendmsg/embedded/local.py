@@ -46,7 +46,7 @@ class Secrets:
 
 
 class LocalFolder:
-    """Held by one run from `open` to `close`, or to the end of the process."""
+    """Held by one run to the end of its `with` block, or of the process."""
 
     def __init__(self, path: Path, lock: IO[str]) -> None:
         self.path = path
@@ -76,7 +76,10 @@ class LocalFolder:
         lock.flush()
         return cls(path, lock)
 
-    def close(self) -> None:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *failure: object) -> None:
         self._lock.close()
 
     def clear_metrics(self) -> None:

@@ -43,18 +43,20 @@ class Placement:
     programs: Path
     home: Path
     account: Account | None
+    sheltered: bool
+    """Whether `home` is in `SHELTER`."""
 
 
 def place(folder: Path) -> Placement:
     """Decide for a server whose own folder is `folder`; copies the programs if they can't be reached."""
     site = _site_packages()
     if os.geteuid() != 0:
-        return Placement(_programs(site), folder, None)
+        return Placement(_programs(site), folder, None, sheltered=False)
     account = _account(folder)
     home = _home(folder, account)
     if not all(reaches(account, part) for part in _files(site)):
         site = _copy_programs(site)
-    return Placement(_programs(site), home, account)
+    return Placement(_programs(site), home, account, sheltered=home.parent == SHELTER)
 
 
 def reaches(account: Account, path: Path) -> bool:

@@ -15,7 +15,7 @@ import psycopg2
 import psycopg2.errors
 from psycopg2.sql import SQL, Composed, Identifier
 
-from sendmsg.embedded.placement import SHELTER, Placement, open_shelter, place
+from sendmsg.embedded.placement import Placement, open_shelter, place
 from sendmsg.embedded.process import HOST, EmbeddedServerError, end, spawn
 from sendmsg.embedded.server import Server
 
@@ -68,10 +68,6 @@ class EmbeddedPostgres(Server):
     def _place(self) -> Placement:
         return place(self.folder)
 
-    @property
-    def _sheltered(self) -> bool:
-        return self._place.home.parent == SHELTER
-
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         if not (self.folder / "data").exists():
             self._initialise(log)
@@ -86,7 +82,7 @@ class EmbeddedPostgres(Server):
         Data in the shelter counts only while our folder links to it: who deletes our folder deletes the data.
         """
         home = self._place.home
-        if self._sheltered:
+        if self._place.sheltered:
             shutil.rmtree(home, ignore_errors=True)
             open_shelter(home)
         draft, password = home / "data.draft", home / "initdb-password"
@@ -111,7 +107,7 @@ class EmbeddedPostgres(Server):
         if code != 0:
             raise EmbeddedServerError(f"PostgreSQL's data could not be made\n{self._tail()}")
         draft.rename(self.data)
-        if self._sheltered:
+        if self._place.sheltered:
             (self.folder / "data").symlink_to(self.data)
 
     def _spawn(

@@ -55,13 +55,11 @@ def main(argv: Sequence[str]) -> int:
     stop.listen()
     try:
         options = _options(argv)
-        chosen = ports.choose(os.environ)
-        local = LocalFolder.open(options.local)
+        with LocalFolder.open(options.local) as local:
+            return Quickstart(options, ports.choose(os.environ), local, console, stop).run()
     except ConfigurationError as error:
         console.complain(str(error))
         return 1
-    with contextlib.closing(local):
-        return Quickstart(options, chosen, local, console, stop).run()
 
 
 class Quickstart:

@@ -208,6 +208,8 @@ class Supervisor:
                     break
                 time.sleep(POLL)
             for running in group:
+                if running.is_alive():
+                    self._say(f"{running.child.name} did not end in time and is killed")
                 running.end_group()
         self._running.clear()
 

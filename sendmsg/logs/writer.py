@@ -56,5 +56,6 @@ def write(events: list[dict[str, Any]]) -> None:
             )
             for event in events
         ]
-        with connections[LOGS].cursor() as cursor:
+        database = connections[LOGS]
+        with database.cursor() as cursor, database.wrap_database_errors:  # execute_values goes past Django's cursor
             execute_values(cursor.cursor, INSERT, rows, page_size=1000)

@@ -33,8 +33,9 @@ CONFIGURATION = """\
 [{{rabbit, [{{tcp_listeners, [{{"{host}", {address.port}}}]}},
            {{default_vhost, <<"{address.vhost}">>}},
            {{default_user, <<"{address.user}">>}},
-           {{default_pass, <<"{address.password}">>}}]}}].
+           {{default_pass, <<"{address.password}">>}}]}}{api}].
 """
+API = ', {{rabbitmq_management, [{{tcp_config, [{{ip, "{host}"}}, {{port, {port}}}]}}]}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,15 @@ class Address:
 
 
 class RabbitMQ:
-    """One node. `stop`, `kill` and `restart` keep the durable messages and the address."""
+    """One node. `stop`, `kill` and `restart` keep the durable messages and the address.
 
-    def __init__(self, folder: Path, address: Address | None = None, plugins: Sequence[str] = ()) -> None:
+    `api_port`: serve the management API there, which makes the start slower.
+    """
+
+    def __init__(self, folder: Path, address: Address | None = None, api_port: int | None = None) -> None:
         self.folder = folder.resolve()
         self.address = address or Address.reserve()
-        self._plugins = plugins
+        self._api_port = api_port
         self._node = f"tests-{secrets.token_hex(4)}@localhost"
         self._epmd_port = free_port()
         self._beam: subprocess.Popen[bytes] | None = None
@@ -138,6 +142,12 @@ class RabbitMQ:
         )
         return done.stdout
 
+    def create_vhost(self, name: str) -> str:
+        """One more virtual host; its URL."""
+        self.ctl("add_vhost", name)
+        self.ctl("set_permissions", "--vhost", name, self.address.user, ".*", ".*", ".*")
+        return self.url(name)
+
     def remove(self) -> None:
         """End it and delete its folder."""
         self.kill()
@@ -158,8 +168,9 @@ class RabbitMQ:
         if not cookie.exists():
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)  # Erlang refuses one that others may read
-        (self.folder / "enabled_plugins").write_text(f"[{','.join(self._plugins)}].\n")
-        (self.folder / "advanced.config").write_text(CONFIGURATION.format(host=HOST, address=self.address))
+        api = "" if self._api_port is None else API.format(host=HOST, port=self._api_port)
+        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n" if api else "[].\n")
+        (self.folder / "advanced.config").write_text(CONFIGURATION.format(host=HOST, address=self.address, api=api))
 
     def _environment(self) -> dict[str, str]:
         folder = str(self.folder)

@@ -1,23 +1,12 @@
-"""One stack for the whole run, on servers of its own that tests may stop and kill."""
+"""One stack for the whole run, on servers that its tests may stop and kill."""
 
 from collections.abc import Iterator
-from contextlib import closing
 
-import psycopg2
 import pytest
-from psycopg2.extensions import ISOLATION_LEVEL_AUTOCOMMIT
 
 from sendmsg.embedded.valkey import EmbeddedValkey
-from tests.servers.rabbitmq import RabbitMQ
+from tests.servers.obtain import Postgres, PrivateRabbitMQ
 from tests.stack.stack import Servers, Stack
-
-
-@pytest.fixture(scope="session")
-def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RabbitMQ]:
-    node = RabbitMQ(tmp_path_factory.mktemp("rabbitmq"))
-    node.start()
-    yield node
-    node.remove()
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +16,14 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedValkey]
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, rabbitmq: RabbitMQ, valkey: EmbeddedValkey) -> Iterator[Stack]:
-    base = "postgresql://postgres@127.0.0.1:15432/"
-    for name in ("stack", "stack_logs"):
-        with closing(psycopg2.connect(base + "postgres")) as connection:
-            connection.set_isolation_level(ISOLATION_LEVEL_AUTOCOMMIT)
-            connection.cursor().execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-            connection.cursor().execute(f"CREATE DATABASE {name}")
-    servers = Servers(base + "stack", base + "stack_logs", valkey.url(0), "stack", rabbitmq.url())
+def stack(
+    tmp_path_factory: pytest.TempPathFactory,
+    postgres_server: Postgres,
+    valkey: EmbeddedValkey,
+    _private_rabbitmq: PrivateRabbitMQ,
+) -> Iterator[Stack]:
+    database_url, logs_database_url = postgres_server.create_databases()
+    servers = Servers(database_url, logs_database_url, valkey.url(), "stack", _private_rabbitmq.url())
     running = Stack(servers, tmp_path_factory.mktemp("stack"))
     try:
         running.start()

@@ -7,7 +7,7 @@ from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)
 COUNT = 1000
-MIDDLE = 400  # messages accepted when the blow falls; the rest goes on being accepted
+MIDDLE = 400  # messages accepted when the blow falls; the rest goes on being accepted meanwhile
 
 
 def check_nothing_lost_nothing_doubled(stack: Stack, ids: list[str]) -> None:

@@ -37,7 +37,9 @@ def signed(body: bytes, secret: str = RECEIPT_SECRET, late: int = 0) -> dict[str
     return {"SendMSG-Timestamp": stamp, "SendMSG-Signature": signature(secret, stamp, body)}
 
 
-def deliver(body: bytes, headers: dict[str, str] | None = None, path: str = "/webhooks/sendmsg/sendmsg") -> HttpResponse:
+def deliver(
+    body: bytes, headers: dict[str, str] | None = None, path: str = "/webhooks/sendmsg/sendmsg"
+) -> HttpResponse:
     """Post a receipt through the whole web stack, signed unless `headers` say otherwise."""
     client = Client(enforce_csrf_checks=True)
     answer = client.post(path, body, "application/json", headers=signed(body) if headers is None else headers)

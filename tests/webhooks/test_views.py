@@ -127,7 +127,9 @@ def test_what_is_signed_and_can_not_be_read_is_400_and_not_stored(body: bytes) -
     assert refused("malformed") == before + 1
 
 
-@pytest.mark.parametrize("path", ["sendmsg/nobody", "nobody/sendmsg", "other/sendmsg", "sendmsg/other", "sendmsg/a%00b"])
+@pytest.mark.parametrize(
+    "path", ["sendmsg/nobody", "nobody/sendmsg", "other/sendmsg", "sendmsg/other", "sendmsg/a%00b"]
+)
 def test_a_webhook_that_nobody_has_is_404_and_not_stored(path: str) -> None:
     make_connection("other", provider="other")
 
