@@ -11,9 +11,8 @@ from django.db import transaction
 from kombu import Connection
 from kombu.message import Message
 
-from dispatch import topology
+from dispatch import broker, topology
 from dispatch.models import DeadLetter
-from sendmsg.celery import app
 from sendmsg.pump import Pump
 
 BATCH = 100  # dead tasks a step; they are rare
@@ -38,13 +37,12 @@ class DeadLetterPump(Pump):
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.release()
+            broker.drop(self._connection)
             self._connection = None
 
     def _drain(self) -> int:
         if self._connection is None:
-            self._connection = app.connection_for_read()
-            self._connection.ensure_connection(max_retries=1, timeout=3)
+            self._connection = broker.connect()
             topology.declare(self._connection, [])
         queue = topology.DEAD_QUEUE(self._connection.default_channel)
         found: list[Message] = []

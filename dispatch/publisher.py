@@ -9,7 +9,7 @@ from uuid import UUID
 
 from kombu import Connection, Producer
 
-from dispatch import topology
+from dispatch import broker, topology
 from dispatch.tasks import deliver
 from sendmsg.celery import app
 
@@ -29,12 +29,15 @@ class Publisher:
         """Be connected and have the queues declared; raises what kombu raises when the broker is away."""
         if self._connection is None or not self._connection.connected:
             self.close()
-            self._connection = app.connection_for_write()
-            self._connection.ensure_connection(max_retries=1, timeout=3)
+            self._connection = broker.connect()
             self._producer = app.amqp.Producer(self._connection, auto_declare=False)
         missing = [name for name in connections if name not in self._declared]
         if missing:
-            topology.declare(self._connection, missing)
+            try:
+                topology.declare(self._connection, missing)
+            except Exception:
+                self.close()
+                raise
             self._declared.update(missing)
 
     def publish(self, connection: str, references: Sequence[Reference]) -> None:
@@ -55,6 +58,6 @@ class Publisher:
 
     def close(self) -> None:
         if self._connection is not None:
-            self._connection.release()
+            broker.drop(self._connection)
         self._connection = self._producer = None
         self._declared = set()

@@ -45,10 +45,12 @@ class ReadOnly:
 
 
 class BigChangeList(ChangeList):
-    """A list that offers "show all" beside the search box only where something is hidden."""
+    """A list that is never longer than its bound, and that offers "show all" only where something is hidden."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
+        # Django leaves the limit away where all seems to fit on one page, and an estimate can be far too low.
+        self.result_list = self.result_list[: self.list_max_show_all]
         if not self.query and not self.has_active_filters:
             self.full_result_count = self.result_count
 

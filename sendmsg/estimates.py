@@ -34,9 +34,11 @@ class Plan:
 def plan(rows: QuerySet[Any]) -> Plan:
     """Ask the planner; one round trip, no row is read."""
     bounded = rows.order_by().values("pk")[: EXACT_ROWS + 1]
-    [answer] = json.loads(bounded.explain(format="json"))
-    limit = answer["Plan"]
-    [whole] = limit.get("Plans") or [limit]  # a query that can't match anything has no plan below the limit
+    answer = bounded.explain(format="json")
+    if not answer:  # Django knows without asking that nothing can match
+        return Plan(rows=0, cost=0.0)
+    limit = json.loads(answer)[0]["Plan"]
+    [whole] = limit["Plans"]
     return Plan(rows=int(whole["Plan Rows"]), cost=float(limit["Total Cost"]))
 
 

@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
+LONGEST_NAP = 0.5  # seconds; a signal in the very moment before a sleep begins does not end that sleep
 
 
 class Stop:
@@ -44,9 +45,10 @@ class Stop:
 
     def wait(self, seconds: float) -> None:
         """Sleep until it is set, `seconds` at the most. One thread may wait."""
-        if not self._set and seconds > 0:
+        until = time.monotonic() + seconds
+        while not self._set and (left := until - time.monotonic()) > 0:
             with suppress(Empty):
-                self._told.get(timeout=seconds)
+                self._told.get(timeout=min(left, LONGEST_NAP))
 
 
 class Pump:
@@ -57,7 +59,7 @@ class Pump:
     """Seconds an idle pump waits before it looks again."""
 
     def __init__(self) -> None:
-        import threading; self.stopping = threading.Event()
+        self.stopping = Stop()
 
     def step(self) -> int:
         """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""

@@ -1,7 +1,7 @@
 """Wires the tests to real servers, each started when the first test needs it: a unit test starts none.
 
-Django reads its settings before any server runs, and therefore gets addresses that are only reserved. pytest-django must
-not find DJANGO_SETTINGS_MODULE in pytest's own configuration: it would read the settings before this file.
+Django reads its settings before any server runs, and therefore gets addresses that are only reserved. pytest-django
+must not find DJANGO_SETTINGS_MODULE in pytest's own configuration: it would read the settings before this file.
 """
 
 import base64
@@ -92,9 +92,7 @@ def postgres_server() -> Postgres:
 
 
 @pytest.fixture(scope="session")
-def django_db_modify_db_settings(
-    django_db_modify_db_settings_parallel_suffix: None, postgres_server: Postgres
-) -> None:
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None, postgres_server: Postgres) -> None:
     """pytest-django asks for this before it makes the test databases."""
 
 

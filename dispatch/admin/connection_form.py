@@ -38,19 +38,20 @@ class ConnectionForm(_Form):
         validators=[URLValidator(schemes=["https", "http"])],
         widget=forms.URLInput(attrs={"class": "vURLField"}),
     )
-    credentials = forms.JSONField(
-        required=False,
+    new_credentials = forms.JSONField(
+        label="Credentials",
         widget=SecretInput(attrs={"class": "vLargeTextField", "rows": 3, "autocomplete": "off", "spellcheck": "false"}),
-        help_text='A JSON object such as {"api_key": "…"}, which replaces all that is stored. Empty: nothing changes.',
+        help_text='A JSON object: {"api_key": "…"}. It replaces all that is stored; empty keeps that.',
     )
 
     class Meta:
         model = Connection
-        fields = ("name", "provider", "base_url", "credentials", "sandbox", "enabled", "weight", "concurrency")
+        # Without `credentials`: a form reads every field that it lists, and puts it into the page.
+        fields = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "concurrency")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.initial["credentials"] = None  # so that the stored ones neither reach the page nor count as changed
+        self.fields["new_credentials"].required = self.instance.pk is None
 
     def clean_concurrency(self) -> int:
         concurrency: int = self.cleaned_data["concurrency"]
@@ -58,11 +59,9 @@ class ConnectionForm(_Form):
             raise ValidationError("At least one call at a time; to stop, disable the connection.")
         return concurrency
 
-    def clean_credentials(self) -> dict[str, Any] | None:
+    def clean_new_credentials(self) -> dict[str, Any] | None:
         """What was typed, or None to keep what is stored."""
-        given = self.cleaned_data["credentials"]
-        if not given and self.instance.pk is None:
-            raise ValidationError("A new connection needs credentials.")
+        given = self.cleaned_data["new_credentials"]
         if given is not None and not isinstance(given, dict):
             raise ValidationError('A JSON object is needed: {"name": "value"}.')
         return given or None
@@ -70,20 +69,17 @@ class ConnectionForm(_Form):
     def clean(self) -> None:
         """Whether the adapter would take it: a connection that can't be built serves no message."""
         super().clean()
-        if self.cleaned_data.get("credentials") is None:
-            self.cleaned_data.pop("credentials", None)  # what is missing here is left alone by `save`
         if self.errors:
             return
+        wanted = {"name": self.instance.name, "provider": self.instance.provider, **self.cleaned_data}
+        given = wanted.pop("new_credentials")
         try:
-            self._entry().build().close()
+            credentials = given or self.instance.credentials
+            entry = Entry(id=self.instance.pk or 0, credentials=credentials, updated_at=timezone.now(), **wanted)
+            entry.build().close()
         except UnknownProvider as error:
             self.add_error("provider", error.detail)
-        except ConfigurationError as error:
-            self.add_error("credentials", error.detail)
-
-    def _entry(self) -> Entry:
-        """The connection as it would be after saving; `ConfigurationError` if stored credentials can't be read."""
-        fields = {"name": self.instance.name, "provider": self.instance.provider, **self.cleaned_data}
-        if "credentials" not in fields:
-            fields["credentials"] = self.instance.credentials
-        return Entry(id=self.instance.pk or 0, updated_at=timezone.now(), **fields)
+        except ConfigurationError as error:  # also where the stored ones can't be read
+            self.add_error("new_credentials", error.detail)
+        else:
+            self.instance.credentials = credentials

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
+USE: Any = ("Use", {"fields": ("enabled", "sandbox", "weight", "concurrency")})
+
 
 @admin.register(Connection)
 class ConnectionAdmin(_Admin):
@@ -33,8 +35,8 @@ class ConnectionAdmin(_Admin):
     actions = None  # deleting many would collect the messages of each
     fieldsets = (
         (None, {"fields": ("name", "provider", "base_url", "webhook_url")}),
-        ("Credentials", {"fields": ("stored", "credentials")}),
-        ("Use", {"fields": ("enabled", "sandbox", "weight", "concurrency")}),
+        ("Credentials", {"fields": ("stored", "new_credentials")}),
+        USE,
         ("Times (UTC)", {"fields": ("created_at", "updated_at")}),
     )
     Media = BigTableAdmin.Media
@@ -47,7 +49,7 @@ class ConnectionAdmin(_Admin):
         """A new one has nothing to show yet."""
         if obj is not None:
             return self.fieldsets
-        return [(None, {"fields": ConnectionForm.Meta.fields})]
+        return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
         """The name names a queue and a webhook, and messages on their way know both."""
@@ -59,7 +61,7 @@ class ConnectionAdmin(_Admin):
         """Whoever may, while nothing refers to it."""
         return super().has_delete_permission(request, obj) and not (obj and _is_used(obj))
 
-    @method_decorator(sensitive_post_parameters("credentials"))
+    @method_decorator(sensitive_post_parameters("new_credentials"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changeform_view(request, *args, **kwargs)
 

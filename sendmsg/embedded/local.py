@@ -45,6 +45,9 @@ class Secrets:
     test_key: str = field(default="", repr=False)
 
 
+NAMES = frozenset(each.name for each in fields(Secrets))
+
+
 class LocalFolder:
     """Held by one run to the end of its `with` block, or of the process."""
 
@@ -92,10 +95,10 @@ class LocalFolder:
         """Those of the last run, those that it lacks made now; raises `ConfigurationError` when they can't be read."""
         try:
             stored = json.loads(self._secrets.read_text())
-            known = {each.name: str(stored[each.name]) for each in fields(Secrets) if each.name in stored}
+            known = {name: str(value) for name, value in stored.items() if name in NAMES}
         except FileNotFoundError:
             known = {}
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, AttributeError) as error:
             detail = f"{self._secrets} can't be read ({type(error).__name__}): delete it, and new secrets are made"
             raise ConfigurationError(detail) from None
         found = Secrets(**known)

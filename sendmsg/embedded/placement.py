@@ -54,26 +54,26 @@ def place(folder: Path) -> Placement:
         return Placement(_programs(site), folder, None, sheltered=False)
     account = _account(folder)
     home = _home(folder, account)
-    if not all(reaches(account, part) for part in _files(site)):
+    if not all(reaches(account, site / part) for part in PARTS if (site / part).exists()):
         site = _copy_programs(site)
     return Placement(_programs(site), home, account, sheltered=home.parent == SHELTER)
 
 
 def reaches(account: Account, path: Path) -> bool:
-    """Whether the mode bits let `account` read `path`; everybody may pass the shared folders above ours."""
+    """Whether the mode bits let `account` read `path` and all that is under it."""
     path = path.resolve()
-    return _allows(account, path, stat.S_IROTH) and all(
-        _allows(account, parent, stat.S_IXOTH) for parent in path.parents
+    inside = path.rglob("*") if path.is_dir() else ()
+    return all(_allows(account, parent, stat.S_IXOTH) for parent in path.parents) and all(
+        _allows(account, entry, stat.S_IROTH | stat.S_IXOTH if entry.is_dir() else stat.S_IROTH)
+        for entry in (path, *inside)
     )
 
 
-def _allows(account: Account, path: Path, other: int) -> bool:
+def _allows(account: Account, path: Path, bits: int) -> bool:
+    """`bits`: those of others, which stand for the group's or the owner's where these apply."""
     status = path.stat()
-    if status.st_uid == account.uid:
-        return bool(status.st_mode & other << 6)
-    if status.st_gid == account.gid:
-        return bool(status.st_mode & other << 3)
-    return bool(status.st_mode & other)
+    shift = 6 if status.st_uid == account.uid else 3 if status.st_gid == account.gid else 0
+    return status.st_mode & (bits << shift) == bits << shift
 
 
 def _account(folder: Path) -> Account:
@@ -134,11 +134,6 @@ def _copy_programs(site: Path) -> Path:
     finally:
         shutil.rmtree(draft, ignore_errors=True)
     return copy
-
-
-def _files(site: Path) -> list[Path]:
-    parts = [site / part for part in PARTS if (site / part).exists()]
-    return [*parts, *(path for part in parts if part.is_dir() for path in part.rglob("*"))]
 
 
 def _programs(site: Path) -> Path:

@@ -25,6 +25,8 @@ def killed_run(module: str, name: str, folder: Path, *, orphan: bool) -> int:
     """
     orphaning = ORPHANING.format(module=module) if orphan else ""
     script = SCRIPT.format(module=module, name=name, folder=str(folder), orphaning=orphaning)
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
     assert done.stdout, done.stderr
     return int(done.stdout)

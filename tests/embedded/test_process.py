@@ -47,7 +47,9 @@ def test_a_program_that_is_not_there_is_named(tmp_path: Path) -> None:
 
 
 def test_a_forked_process_starts_children_of_its_own(tmp_path: Path) -> None:
-    start_and_end = f"child = spawn({SLEEP!r}, folder=Path('/'), output=-3, environment={{}}); child.kill(); child.wait()"
+    start_and_end = (
+        f"child = spawn({SLEEP!r}, folder=Path('/'), output=-3, environment={{}}); child.kill(); child.wait()"
+    )
     script = (
         "import os\nfrom pathlib import Path\nfrom sendmsg.embedded.process import spawn\n"
         f"{start_and_end}\n"
@@ -55,7 +57,9 @@ def test_a_forked_process_starts_children_of_its_own(tmp_path: Path) -> None:
         "print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))"
     )
     root = Path(__file__).resolve().parent.parent.parent
-    done = subprocess.run([sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=20, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=root, capture_output=True, text=True, timeout=20, check=True
+    )
 
     assert done.stdout == "7\n"
 

@@ -20,7 +20,6 @@ def server(folder: Path) -> Iterator[EmbeddedValkey]:
     made = EmbeddedValkey(folder, durable=False)
     yield made
     made.remove()
-    folder.mkdir(exist_ok=True)
 
 
 @pytest.fixture

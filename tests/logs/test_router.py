@@ -1,7 +1,5 @@
 """Two databases, and no way for a log row into the first one."""
 
-from collections.abc import Iterator
-
 import pytest
 from django.apps import apps
 from django.core.management import call_command
@@ -24,11 +22,6 @@ THERE = [model for model in apps.get_models(include_auto_created=True) if model.
 
 def tables(alias: str) -> set[str]:
     return set(connections[alias].introspection.table_names())
-
-
-@pytest.fixture(autouse=True)
-def _both(db: None) -> Iterator[None]:
-    yield
 
 
 def test_there_are_models_on_either_side() -> None:

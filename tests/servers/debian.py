@@ -24,7 +24,7 @@ def can_install() -> bool:
 def install() -> None:
     """Install the server. Raises `NoServer` when apt-get can't."""
     print(f"installing {PACKAGE} by apt-get; this takes a minute, once", file=sys.stderr, flush=True)
-    with services_kept_stopped():
+    with services_kept_stopped(POLICY):
         done = _apt_get("install", *OPTIONS, PACKAGE)
         if done.returncode != 0:  # a fresh machine has no package lists, an old one stale ones
             _apt_get("update", "--quiet=2")
@@ -37,7 +37,7 @@ def install() -> None:
 
 
 @contextlib.contextmanager
-def services_kept_stopped(policy: Path = POLICY) -> Iterator[None]:
+def services_kept_stopped(policy: Path) -> Iterator[None]:
     """Packages that are installed inside start no service. A policy that the machine has already stays in force."""
     try:
         with policy.open("x") as script:

@@ -25,6 +25,7 @@ FOLDERS = ("/usr/lib/rabbitmq/bin", "/opt/homebrew/sbin", "/usr/local/sbin", "/u
 START_WITHIN = 90.0  # seconds; four on an idle machine
 STOP_WITHIN = 30.0  # seconds; one on an idle machine
 CTL_WITHIN = 60.0  # seconds
+LOGIN_WITHIN = 5.0  # seconds
 POLL = 0.05  # seconds
 # Erlang itself is told the name, which spares the boot of a second Erlang that would look for epmd.
 ERLANG = "-noinput -sname {node} -start_epmd false -kernel inet_dist_use_interface {{127,0,0,1}}"
@@ -87,7 +88,7 @@ class RabbitMQ:
         if self.pid is not None:
             return
         self._prepare()
-        environment = self._environment()
+        environment = self.environment()
         with self._log.open("ab") as log:
             if self._epmd is None or self._epmd.poll() is not None:
                 self._epmd = spawn([_epmd()], folder=self.folder, output=log, environment=environment)
@@ -133,7 +134,7 @@ class RabbitMQ:
         command = [_need("rabbitmqctl"), "--quiet", "--node", self._node, *arguments]
         done = subprocess.run(
             command,
-            env=self._environment(),
+            env=self.environment(),
             cwd=self.folder,
             capture_output=True,
             text=True,
@@ -172,7 +173,8 @@ class RabbitMQ:
         (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n" if api else "[].\n")
         (self.folder / "advanced.config").write_text(CONFIGURATION.format(host=HOST, address=self.address, api=api))
 
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What the node's programs, and `rabbitmqctl` beside them, need to find each other."""
         folder = str(self.folder)
         return {
             "PATH": os.environ.get("PATH", os.defpath),
@@ -213,8 +215,8 @@ def answers(url: str) -> bool:
         password=unquote(parts.password or "guest"),
         virtual_host=unquote(parts.path[1:]) or "/",
         ssl=secure,
-        connect_timeout=2,
-        read_timeout=5,
+        connect_timeout=LOGIN_WITHIN,
+        read_timeout=LOGIN_WITHIN,
     )
     try:
         connection.connect()

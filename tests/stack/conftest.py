@@ -20,10 +20,10 @@ def stack(
     tmp_path_factory: pytest.TempPathFactory,
     postgres_server: Postgres,
     valkey: EmbeddedValkey,
-    _private_rabbitmq: PrivateRabbitMQ,
+    private_rabbitmq: PrivateRabbitMQ,
 ) -> Iterator[Stack]:
     database_url, logs_database_url = postgres_server.create_databases()
-    servers = Servers(database_url, logs_database_url, valkey.url(), "stack", _private_rabbitmq.url())
+    servers = Servers(database_url, logs_database_url, valkey.url(), "stack", private_rabbitmq.url())
     running = Stack(servers, tmp_path_factory.mktemp("stack"))
     try:
         running.start()

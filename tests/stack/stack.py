@@ -221,6 +221,23 @@ class Stack:
 
         eventually(look, f"{wanted} kinds of events are in the logs database", seconds, every=0.2)
 
+    def sessions(self) -> int:
+        """How many connections to the default database were ever made."""
+        [(count,)] = self.sql("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+        return int(count)
+
+    def events_of(self, ids: Iterable[str], kind: str) -> int:
+        """How many events of this kind these messages have, in the journal or in the logs database."""
+        waiting = "SELECT count(*) FROM journal_journalentry, jsonb_array_elements(events) AS event"
+        [(journal,)] = self.sql(f"{waiting} WHERE event->>'type' = %s AND event->>'message' = ANY(%s)", kind, list(ids))
+        [(logged,)] = self.sql(
+            "SELECT count(*) FROM logs_event WHERE type = %s AND message_id = ANY(%s::uuid[])",
+            kind,
+            list(ids),
+            logs=True,
+        )
+        return int(journal) + int(logged)
+
     @contextmanager
     def logs_away(self) -> Iterator[None]:
         """The logs database refuses everybody, and throws out who is connected."""
@@ -255,7 +272,4 @@ def _manage(*arguments: str) -> list[str]:
 
 
 def _gunicorn(port: int) -> list[str]:
-    return [
-        *("-m", "gunicorn", "sendmsg.wsgi", "--bind", f"127.0.0.1:{port}"),
-        *("--worker-class", "gthread", "--threads", "8", "--no-control-socket"),
-    ]
+    return ["-m", "gunicorn", "-c", "python:sendmsg.gunicorn", "sendmsg.wsgi", "--bind", f"127.0.0.1:{port}"]

@@ -1,6 +1,7 @@
 """A dependency that is away delays what needs it, and nothing else."""
 
 from sendmsg.embedded.valkey import EmbeddedValkey
+from tests.servers.rabbitmq import RabbitMQ
 from tests.stack.stack import Stack
 from tests.waiting import eventually
 
@@ -30,3 +31,26 @@ def test_while_redis_is_away_messages_are_accepted_and_sent(stack: Stack, valkey
 
     # The provider repeats a receipt until it is stored.
     assert stack.settled(ids) == {"delivered": 20}
+
+
+def test_a_broker_that_takes_no_more_delays_messages_and_loses_none(stack: Stack, rabbitmq: RabbitMQ) -> None:
+    rabbitmq.ctl("set_vm_memory_high_watermark", "0")  # RabbitMQ blocks every connection that publishes
+    try:
+        ids = stack.send_many(20)
+        eventually(lambda: stack.events_of(ids, "retrying"), "a publish was given up and its messages put back", 30)
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+
+    assert stack.settled(ids) == {"delivered": 20}
+    assert all(stack.received()[message_id]["sends"] == 1 for message_id in ids)
+
+
+def test_a_frozen_broker_does_not_freeze_the_api(stack: Stack, rabbitmq: RabbitMQ) -> None:
+    rabbitmq.pause()
+    try:
+        ids = stack.send_many(20)
+    finally:
+        rabbitmq.resume()
+
+    assert stack.settled(ids) == {"delivered": 20}
+    assert all(stack.received()[message_id]["sends"] == 1 for message_id in ids)

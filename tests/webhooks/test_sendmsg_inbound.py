@@ -119,9 +119,7 @@ def test_a_retired_secret_is_refused() -> None:
     assert refusal(signature(OLD, STAMP, BODY)) == "bad_signature"
 
 
-@pytest.mark.parametrize(
-    "secrets", [None, [], [""], [None], [7], "", SECRET, {SECRET: True}, {}], ids=lambda secrets: repr(secrets)
-)
+@pytest.mark.parametrize("secrets", [None, [], [""], [None], [7], "", SECRET, {SECRET: True}, {}], ids=repr)
 def test_a_connection_without_a_proper_list_of_secrets_takes_nothing(secrets: Any) -> None:
     for key in ("", *set(SECRET), SECRET, "None", "7"):
         code = refusal(signature(key, STAMP, BODY), credentials={"api_key": "x", "webhook_secrets": secrets})

@@ -77,11 +77,11 @@ def stamped(signatures: str | None = None) -> dict[str, str]:
 @pytest.mark.parametrize(
     ("headers", "reason"),
     [
-        (lambda: {}, "bad_timestamp"),
+        (dict, "bad_timestamp"),
         (lambda: {"SendMSG-Timestamp": "now"}, "bad_timestamp"),
         (lambda: signed(BODY, late=301), "stale_timestamp"),
         (lambda: signed(BODY, late=-305), "stale_timestamp"),
-        (lambda: stamped(), "bad_signature"),
+        (stamped, "bad_signature"),
         (lambda: stamped("v1=" + "é" * 64), "bad_signature"),
         (lambda: stamped("v1=" + "🎉" * 64), "bad_signature"),
         (lambda: stamped(signed(BODY)["SendMSG-Signature"][:-1]), "bad_signature"),
