@@ -1,6 +1,6 @@
 """The exchanges and queues on the broker, declared in code by whoever needs them first.
 
-    exchange `deliver` ──▶ queue `deliver.<connection>` ──(rejected, delivered too often)──▶ exchange `dead` ──▶ queue `dead`
+    exchange `deliver` ──▶ queue `deliver.<connection>` ──(refused, delivered too often)──▶ exchange and queue `dead`
 
 Quorum queues: a confirmed task survives a restart of the broker. Dead-lettering is at-least-once, which RabbitMQ only
 does with `reject-publish`, so a full queue refuses a publish and the relay keeps the message as its row. Arguments are

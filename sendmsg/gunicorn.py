@@ -1,7 +1,6 @@
 """How gunicorn serves the web process: `gunicorn -c python:sendmsg.gunicorn sendmsg.wsgi --bind …`.
 
-Threads, because a request waits for Postgres, which lets the others run. Metrics of a worker that ended leave the shared
-folder with it.
+Threads, because a request waits for Postgres, which lets the others run.
 """
 
 import os
@@ -18,4 +17,4 @@ control_socket_disable = True  # nobody uses it, and its default place is shared
 
 def child_exit(server: Any, worker: Any) -> None:
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(worker.pid)
+        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -10,137 +10,277 @@ import sendmsg.encryption
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
-        ('accounts', '0001_initial'),
+        ("accounts", "0001_initial"),
     ]
 
     operations = [
         migrations.CreateModel(
-            name='Connection',
+            name="Connection",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='Also names its queue.', max_length=40, unique=True, validators=[django.core.validators.RegexValidator('\\A[a-z][a-z0-9-]{0,39}\\Z', 'Lower-case letters, digits and hyphens, 40 at most.')])),
-                ('provider', models.CharField(help_text='The adapter: a name from dispatch.providers.registry.', max_length=40)),
-                ('base_url', models.URLField()),
-                ('credentials', sendmsg.encryption.EncryptedJSONField(default=dict, help_text="Encrypted; the adapter's docs name the keys.")),
-                ('sandbox', models.BooleanField(default=False, help_text="Takes test keys' messages, and only those.")),
-                ('enabled', models.BooleanField(default=True)),
-                ('weight', models.PositiveSmallIntegerField(default=100, help_text='Share among connections that could serve.')),
-                ('concurrency', models.PositiveSmallIntegerField(default=16, help_text='Calls at a time, per worker process.')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('updated_at', models.DateTimeField(auto_now=True)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "name",
+                    models.CharField(
+                        help_text="Also names its queue.",
+                        max_length=40,
+                        unique=True,
+                        validators=[
+                            django.core.validators.RegexValidator(
+                                "\\A[a-z][a-z0-9-]{0,39}\\Z", "Lower-case letters, digits and hyphens, 40 at most."
+                            )
+                        ],
+                    ),
+                ),
+                (
+                    "provider",
+                    models.CharField(help_text="The adapter: a name from dispatch.providers.registry.", max_length=40),
+                ),
+                ("base_url", models.URLField()),
+                (
+                    "credentials",
+                    sendmsg.encryption.EncryptedJSONField(
+                        default=dict, help_text="Encrypted; the adapter's docs name the keys."
+                    ),
+                ),
+                ("sandbox", models.BooleanField(default=False, help_text="Takes test keys' messages, and only those.")),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "weight",
+                    models.PositiveSmallIntegerField(
+                        default=100, help_text="Share among connections that could serve."
+                    ),
+                ),
+                (
+                    "concurrency",
+                    models.PositiveSmallIntegerField(default=16, help_text="Calls at a time, per worker process."),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                ("updated_at", models.DateTimeField(auto_now=True)),
             ],
             options={
-                'ordering': ('name',),
+                "ordering": ("name",),
             },
         ),
         migrations.CreateModel(
-            name='Message',
+            name="Message",
             fields=[
-                ('id', models.UUIDField(default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('test', models.BooleanField(default=False, help_text='Made with a test key: only ever reaches a sandbox.')),
-                ('channel', models.CharField(choices=[('sms', 'SMS'), ('whatsapp', 'WhatsApp')], max_length=10)),
-                ('to', models.CharField(help_text='E.164', max_length=16)),
-                ('sender', models.CharField(blank=True, max_length=16)),
-                ('body', models.TextField()),
-                ('segments', models.PositiveSmallIntegerField()),
-                ('encoding', models.CharField(max_length=5)),
-                ('priority', models.PositiveSmallIntegerField(choices=[(0, 'high'), (1, 'normal'), (2, 'bulk')], default=1)),
-                ('client_reference', models.CharField(blank=True, max_length=100)),
-                ('metadata', models.JSONField(default=dict)),
-                ('state', models.CharField(choices=[('queued', 'queued'), ('released', 'released'), ('sending', 'sending'), ('sent', 'sent'), ('delivered', 'delivered'), ('undelivered', 'undelivered'), ('failed', 'failed'), ('expired', 'expired'), ('canceled', 'canceled'), ('unknown', 'unknown')], default='queued', max_length=12)),
-                ('release', models.PositiveIntegerField(default=0, help_text='Counts releases; a task names the one it belongs to.')),
-                ('tries', models.PositiveIntegerField(default=0, help_text='Attempts made.')),
-                ('in_doubt', models.BooleanField(default=False, help_text="An attempt's outcome is unknown: it may have been sent.")),
-                ('error_code', models.CharField(blank=True, max_length=60)),
-                ('error_detail', models.CharField(blank=True, max_length=300)),
-                ('send_at', models.DateTimeField(null=True)),
-                ('due_at', models.DateTimeField(help_text='While queued: when the relay may release it.')),
-                ('lease_until', models.DateTimeField(help_text='While released or sending: when it moves again by itself.', null=True)),
-                ('expires_at', models.DateTimeField()),
-                ('created_at', models.DateTimeField()),
-                ('updated_at', models.DateTimeField()),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='accounts.account')),
-                ('connection', models.ForeignKey(db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to='dispatch.connection')),
+                (
+                    "id",
+                    models.UUIDField(
+                        default=uuid_utils.compat.uuid7, editable=False, primary_key=True, serialize=False
+                    ),
+                ),
+                (
+                    "test",
+                    models.BooleanField(default=False, help_text="Made with a test key: only ever reaches a sandbox."),
+                ),
+                ("channel", models.CharField(choices=[("sms", "SMS"), ("whatsapp", "WhatsApp")], max_length=10)),
+                ("to", models.CharField(help_text="E.164", max_length=16)),
+                ("sender", models.CharField(blank=True, max_length=16)),
+                ("body", models.TextField()),
+                ("segments", models.PositiveSmallIntegerField()),
+                ("encoding", models.CharField(max_length=5)),
+                (
+                    "priority",
+                    models.PositiveSmallIntegerField(choices=[(0, "high"), (1, "normal"), (2, "bulk")], default=1),
+                ),
+                ("client_reference", models.CharField(blank=True, max_length=100)),
+                ("metadata", models.JSONField(default=dict)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("released", "released"),
+                            ("sending", "sending"),
+                            ("sent", "sent"),
+                            ("delivered", "delivered"),
+                            ("undelivered", "undelivered"),
+                            ("failed", "failed"),
+                            ("expired", "expired"),
+                            ("canceled", "canceled"),
+                            ("unknown", "unknown"),
+                        ],
+                        default="queued",
+                        max_length=12,
+                    ),
+                ),
+                (
+                    "release",
+                    models.PositiveIntegerField(
+                        default=0, help_text="Counts releases; a task names the one it belongs to."
+                    ),
+                ),
+                ("tries", models.PositiveIntegerField(default=0, help_text="Attempts made.")),
+                (
+                    "in_doubt",
+                    models.BooleanField(
+                        default=False, help_text="An attempt's outcome is unknown: it may have been sent."
+                    ),
+                ),
+                ("error_code", models.CharField(blank=True, max_length=60)),
+                ("error_detail", models.CharField(blank=True, max_length=300)),
+                ("send_at", models.DateTimeField(null=True)),
+                ("due_at", models.DateTimeField(help_text="While queued: when the relay may release it.")),
+                (
+                    "lease_until",
+                    models.DateTimeField(
+                        help_text="While released or sending: when it moves again by itself.", null=True
+                    ),
+                ),
+                ("expires_at", models.DateTimeField()),
+                ("created_at", models.DateTimeField()),
+                ("updated_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="accounts.account"
+                    ),
+                ),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        db_index=False, null=True, on_delete=django.db.models.deletion.PROTECT, to="dispatch.connection"
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='DeadLetter',
+            name="DeadLetter",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('queue', models.CharField(blank=True, help_text='Where a dead task came from.', max_length=100)),
-                ('reason', models.CharField(max_length=60)),
-                ('detail', models.CharField(blank=True, max_length=300)),
-                ('task', models.TextField(blank=True, help_text='The body of a dead task: ids, as it came.')),
-                ('created_at', models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False)),
-                ('message', models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, related_name='dead_letters', to='dispatch.message')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("queue", models.CharField(blank=True, help_text="Where a dead task came from.", max_length=100)),
+                ("reason", models.CharField(max_length=60)),
+                ("detail", models.CharField(blank=True, max_length=300)),
+                ("task", models.TextField(blank=True, help_text="The body of a dead task: ids, as it came.")),
+                (
+                    "created_at",
+                    models.DateTimeField(db_default=django.db.models.functions.datetime.Now(), editable=False),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="dead_letters",
+                        to="dispatch.message",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('-id',),
+                "ordering": ("-id",),
             },
         ),
         migrations.CreateModel(
-            name='Attempt',
+            name="Attempt",
             fields=[
-                ('id', models.BigAutoField(primary_key=True, serialize=False)),
-                ('number', models.PositiveIntegerField()),
-                ('started_at', models.DateTimeField()),
-                ('finished_at', models.DateTimeField(null=True)),
-                ('outcome', models.CharField(blank=True, choices=[('accepted', 'accepted'), ('rejected', 'rejected'), ('retry', 'retry'), ('unavailable', 'unavailable'), ('unknown', 'unknown'), ('not_sent', 'not sent')], max_length=12)),
-                ('code', models.CharField(blank=True, max_length=60)),
-                ('detail', models.CharField(blank=True, max_length=300)),
-                ('connection', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, to='dispatch.connection')),
-                ('message', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, related_name='attempts', to='dispatch.message')),
+                ("id", models.BigAutoField(primary_key=True, serialize=False)),
+                ("number", models.PositiveIntegerField()),
+                ("started_at", models.DateTimeField()),
+                ("finished_at", models.DateTimeField(null=True)),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("accepted", "accepted"),
+                            ("rejected", "rejected"),
+                            ("retry", "retry"),
+                            ("unavailable", "unavailable"),
+                            ("unknown", "unknown"),
+                            ("not_sent", "not sent"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("code", models.CharField(blank=True, max_length=60)),
+                ("detail", models.CharField(blank=True, max_length=300)),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.PROTECT, to="dispatch.connection"
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="attempts",
+                        to="dispatch.message",
+                    ),
+                ),
             ],
             options={
-                'ordering': ('message', 'number'),
+                "ordering": ("message", "number"),
             },
         ),
         migrations.CreateModel(
-            name='ProviderReference',
+            name="ProviderReference",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('value', models.CharField(max_length=128)),
-                ('connection', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.CASCADE, to='dispatch.connection')),
-                ('message', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='references', to='dispatch.message')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("value", models.CharField(max_length=128)),
+                (
+                    "connection",
+                    models.ForeignKey(
+                        db_index=False, on_delete=django.db.models.deletion.CASCADE, to="dispatch.connection"
+                    ),
+                ),
+                (
+                    "message",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="references", to="dispatch.message"
+                    ),
+                ),
             ],
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state', 'queued')), fields=['priority', 'due_at'], name='message_due'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state", "queued")), fields=["priority", "due_at"], name="message_due"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('state__in', ['released', 'sending'])), fields=['lease_until'], name='message_lease'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("state__in", ["released", "sending"])), fields=["lease_until"], name="message_lease"
+            ),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['account', '-id'], name='message_account'),
+            model_name="message",
+            index=models.Index(fields=["account", "-id"], name="message_account"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['account', 'state', '-id'], name='message_account_state'),
+            model_name="message",
+            index=models.Index(fields=["account", "state", "-id"], name="message_account_state"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(fields=['account', 'to', '-id'], name='message_account_to'),
+            model_name="message",
+            index=models.Index(fields=["account", "to", "-id"], name="message_account_to"),
         ),
         migrations.AddIndex(
-            model_name='message',
-            index=models.Index(condition=models.Q(('client_reference', ''), _negated=True), fields=['account', 'client_reference', '-id'], name='message_account_reference'),
+            model_name="message",
+            index=models.Index(
+                condition=models.Q(("client_reference", ""), _negated=True),
+                fields=["account", "client_reference", "-id"],
+                name="message_account_reference",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='attempt',
-            constraint=models.UniqueConstraint(fields=('message', 'number'), name='attempt_once'),
+            model_name="attempt",
+            constraint=models.UniqueConstraint(fields=("message", "number"), name="attempt_once"),
         ),
         migrations.AddConstraint(
-            model_name='providerreference',
-            constraint=models.UniqueConstraint(fields=('connection', 'value'), name='reference_once'),
+            model_name="providerreference",
+            constraint=models.UniqueConstraint(fields=("connection", "value"), name="reference_once"),
         ),
     ]

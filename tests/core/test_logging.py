@@ -16,11 +16,16 @@ def formatted(message: str, *arguments: object, error: bool = False) -> str:
     return LineFormatter().format(logging.LogRecord("dispatch", logging.INFO, "x.py", 1, message, arguments, info))
 
 
-@pytest.fixture
-def within_request() -> Iterator[None]:
-    token = request_id._current.set("req-1")
+@pytest.fixture(autouse=True)
+def _outside_of_requests() -> Iterator[None]:
+    token = request_id._current.set("")
     yield
     request_id._current.reset(token)
+
+
+@pytest.fixture
+def within_request() -> None:
+    request_id._current.set("req-1")
 
 
 def test_a_line_has_time_level_logger_and_text() -> None:

@@ -77,22 +77,22 @@ def test_processes_that_share_a_folder_are_served_as_one(
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "route", "label", "status"),
+    ("method", "path", "labels"),
     [
-        ("GET", "/healthz", "healthz", "GET", 200),
-        ("GET", "/nowhere", "other", "GET", 404),
-        ("GET", "/v1/nowhere", "other", "GET", 404),
-        ("BREW", "/healthz", "healthz", "OTHER", 200),
+        ("GET", "/healthz", ("healthz", "GET", 200)),
+        ("GET", "/nowhere", ("other", "GET", 404)),
+        ("GET", "/v1/nowhere", ("other", "GET", 404)),
+        ("BREW", "/healthz", ("healthz", "OTHER", 200)),
     ],
 )
 def test_requests_are_counted_by_route_and_known_methods(
-    client: Client, method: str, path: str, route: str, label: str, status: int
+    client: Client, method: str, path: str, labels: tuple[str, str, int]
 ) -> None:
-    before = requests(route, label, status)
+    before = requests(*labels)
 
     client.generic(method, path)
 
-    assert requests(route, label, status) == before + 1
+    assert requests(*labels) == before + 1
 
 
 @pytest.mark.django_db(databases=["default", "logs"])

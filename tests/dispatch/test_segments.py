@@ -8,7 +8,7 @@ dispatch.segments in three places, kept out of the property and tested by name:
 * smsutil counts bytes in UCS-2, which is twice the units.
 """
 
-import smsutil  # type: ignore[import-untyped]
+import smsutil
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -1,7 +1,7 @@
 """A deliver task against a real provider process: nobody waits for the slowest, and a lost lease sends nothing."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
@@ -10,7 +10,8 @@ from django.db import connection as database
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from dispatch import leases, sending
+from dispatch import attempts, leases, sending
+from dispatch.attempts import Settlement
 from dispatch.models import Attempt, Connection, Message
 from dispatch.states import State
 from tests.cast import Member
@@ -156,21 +157,23 @@ def test_an_edited_connection_is_used_from_the_next_task_on(alice: Member, provi
     assert states(refused, accepted) == [State.QUEUED, State.SENT]
 
 
-def test_a_settle_waits_for_a_database_that_dropped_its_connections(alice: Member) -> None:
+def test_a_settle_waits_for_a_database_that_dropped_its_connections(
+    alice: Member, monkeypatch: pytest.MonkeyPatch
+) -> None:
     message = released(alice, "00")
-    settle = sending.attempts.settle
-    dropped = []
+    settle = attempts.settle
+    dropped: list[bool] = []
 
-    def drop_first(settlements: object) -> None:
+    def drop_first(settlements: Sequence[Settlement]) -> None:
         if not dropped:
             dropped.append(True)
             with database.cursor() as cursor:
                 cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
-        settle(settlements)  # type: ignore[arg-type]
+        settle(settlements)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sending.attempts, "settle", drop_first)
-        deliver(message)
+    monkeypatch.setattr(attempts, "settle", drop_first)
+
+    deliver(message)
 
     assert dropped
     assert states(message) == [State.SENT]

@@ -1,4 +1,4 @@
-"""Speaks for the provider: makes and signs receipts as docs/provider-protocol.md says, apart from the code under test."""
+"""Speaks for the provider: signs receipts as docs/provider-protocol.md says, apart from the code under test."""
 
 import hashlib
 import hmac
