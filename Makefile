@@ -63,7 +63,9 @@ TEST := $(RUN) tests/requirements.txt
 
 # pip's progress is a dot a package; its warnings and errors are shown when it failed.
 install = \
-	printf 'Installing packages (the first time this takes about half a minute) '; started=$$(date +%s); \
+	[ -e .venv/.run ] && printf 'Installing what has changed ' || \
+		printf 'Installing packages (first time, about half a minute) '; \
+	started=$$(date +%s); \
 	[ -w "$${HOME:-/nowhere}" ] || export PIP_NO_CACHE_DIR=1; \
 	rm -f .venv/.failed; \
 	{ $(PY) -m pip install --disable-pip-version-check --no-input --progress-bar off --require-hashes \
@@ -74,26 +76,26 @@ install = \
 
 # The first Python that runs, has a right version and can make environments: a pyenv shim exists without running, and
 # Debian's python3 may come without ensurepip. An environment that works is kept; FORCE: its Python has gone.
-.venv/.made: $(if $(wildcard $(PY)),,FORCE)
+.venv/.made: $(shell test -x $(PY) || echo FORCE)
 	@if $(PY) -c "import pip, sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))" 2>/dev/null; then \
 		touch $@; exit; \
 	fi; \
 	set -- python3.13 python3.12 python3.11 python3 python; \
 	[ -z "$(PYTHON)" ] || set -- "$(PYTHON)"; \
-	other=; bare=; \
+	others=; bare=; \
 	for python; do \
 		version=$$("$$python" -c "import sys; print('%d.%d' % sys.version_info[:2])" 2>/dev/null) || continue; \
 		case $$version in \
 			3.11|3.12|3.13) ;; \
-			*) other="$$other, $$python is $$version"; continue;; \
+			*) others="$$others, $$python is $$version"; continue;; \
 		esac; \
-		"$$python" -c "import ensurepip, ssl, venv" 2>/dev/null || { bare=$${bare:-$$python}; continue; }; \
+		"$$python" -c "import ensurepip, ssl, venv" 2>/dev/null || { bare=$${bare:-$$version}; continue; }; \
 		echo "Making .venv with Python $$version"; \
 		"$$python" -m venv --clear .venv && touch $@; exit; \
 	done; \
 	if [ -n "$$bare" ]; then \
-		echo "$$bare can't make virtual environments: on Debian or Ubuntu, apt-get install python3-venv" >&2; \
+		echo "Python $$bare can't make virtual environments; Debian and Ubuntu: apt-get install python$$bare-venv" >&2; \
 	else \
-		echo "SendMSG needs Python 3.11, 3.12 or 3.13, and none was found$$other. make PYTHON=/path/to/python names one" >&2; \
+		echo "SendMSG needs Python 3.11, 3.12 or 3.13; found none$$others. PYTHON=/path/to/python names one" >&2; \
 	fi; \
 	exit 1

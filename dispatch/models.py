@@ -3,7 +3,7 @@
 State changes go through `dispatch.transitions` alone: nothing here has a `save()` that moves a state.
 """
 
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
@@ -14,19 +14,22 @@ from sendmsg.accounts.models import Account
 from sendmsg.encryption import EncryptedJSONField
 
 CONNECTION_NAME = RegexValidator(r"\A[a-z][a-z0-9-]{0,39}\Z", "Lower-case letters, digits and hyphens, 40 at most.")
+BASE_URL = RegexValidator(r"\Ahttps?://[^\s/?#]+[^\s?#]*\Z", "A URL that begins with https:// or http://.")
 
 
 class Connection(models.Model):
     """An account at a provider: where it is, how we log in, and how much of it may be used."""
 
     name = models.CharField(max_length=40, unique=True, validators=[CONNECTION_NAME], help_text="Also names its queue.")
-    provider = models.CharField(max_length=40, help_text="The adapter: a name from dispatch.providers.registry.")
-    base_url = models.URLField(max_length=200)
+    provider = models.CharField(max_length=40, help_text="Whose API it speaks.")
+    base_url = models.CharField(max_length=200, validators=[BASE_URL], help_text="Where the provider's API begins.")
     credentials = EncryptedJSONField(default=dict, help_text="Encrypted; the adapter's docs name the keys.")
     sandbox = models.BooleanField(default=False, help_text="Takes test keys' messages, and only those.")
     enabled = models.BooleanField(default=True)
     weight = models.PositiveSmallIntegerField(default=100, help_text="Share among connections that could serve.")
-    concurrency = models.PositiveSmallIntegerField(default=16, help_text="Calls at a time, per worker process.")
+    concurrency = models.PositiveSmallIntegerField(
+        default=16, validators=[MinValueValidator(1)], help_text="Calls at a time, per worker process."
+    )
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     updated_at = models.DateTimeField(auto_now=True)
 
@@ -85,6 +88,16 @@ class Message(models.Model):
                 name="message_account_reference",
                 condition=~models.Q(client_reference=""),
             ),
+            # For people who look for trouble: partial, so a message that simply delivers touches none of them.
+            models.Index(fields=["error_code", "-id"], name="message_error", condition=~models.Q(error_code="")),
+            models.Index(
+                fields=["state", "-id"],
+                name="message_ended_badly",
+                condition=models.Q(
+                    state__in=[State.UNDELIVERED, State.FAILED, State.EXPIRED, State.CANCELED, State.UNKNOWN]
+                ),
+            ),
+            models.Index(fields=["-id"], name="message_test", condition=models.Q(test=True)),
         ]
 
     def __str__(self) -> str:
@@ -139,6 +152,7 @@ class DeadLetter(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        indexes = [models.Index(fields=["reason", "-id"], name="deadletter_reason")]
 
     def __str__(self) -> str:
         return f"{self.reason} {self.message_id or self.queue}"

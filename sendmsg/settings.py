@@ -77,6 +77,7 @@ LANGUAGE_CODE = "en"
 TIME_ZONE = "UTC"
 USE_TZ = True
 USE_I18N = False
+FORMAT_MODULE_PATH = "sendmsg.formats"
 STATIC_URL = "static/"
 # An image has its static files collected; a checkout serves them straight from the packages.
 _COLLECTED = BASE_DIR / "static"

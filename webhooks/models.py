@@ -31,7 +31,10 @@ class Receipt(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["connection", "provider_id", "status"], name="receipt_once"),
         ]
-        indexes = [models.Index(fields=["id"], name="receipt_parked", condition=models.Q(state="parked"))]
+        indexes = [
+            models.Index(fields=["id"], name="receipt_parked", condition=models.Q(state="parked")),
+            models.Index(fields=["-id"], name="receipt_orphaned", condition=models.Q(state="orphaned")),
+        ]
 
     def __str__(self) -> str:
         return f"{self.provider_id} {self.status}"

@@ -43,7 +43,7 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., dict[
             monkeypatch.setenv(name, value)
         (tmp_path / "sendmsg").mkdir(exist_ok=True)
         (tmp_path / ".env").write_text(dotenv)
-        return runpy.run_path(shutil.copy(ROOT / "sendmsg" / "settings.py", tmp_path / "sendmsg"))
+        return runpy.run_path(shutil.copy(str(ROOT / "sendmsg" / "settings.py"), str(tmp_path / "sendmsg")))
 
     return loader
 

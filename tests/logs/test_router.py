@@ -1,5 +1,7 @@
 """Two databases, and no way for a log row into the first one."""
 
+from typing import Any
+
 import pytest
 from django.apps import apps
 from django.core.management import call_command
@@ -49,14 +51,16 @@ def test_the_logs_database_holds_nothing_else() -> None:
     assert {table for table in tables(LOGS) if not table.startswith("logs_event_")} == known
 
 
-@pytest.mark.parametrize(
-    ("model", "alias"), [(Event, "default"), (TaskResult, "default"), (Account, "logs"), (JournalEntry, "logs")]
-)
-def test_writing_to_the_wrong_database_on_purpose_fails(model: type[Model], alias: str) -> None:
-    values = {Event: {"id": "0" * 32, "message_id": "0" * 32, "account_id": "0" * 32, "at": timezone.now()}}
+EVENT = {"id": "0" * 32, "message_id": "0" * 32, "account_id": "0" * 32, "at": timezone.now()}
 
+
+@pytest.mark.parametrize(
+    ("model", "alias", "fields"),
+    [(Event, "default", EVENT), (TaskResult, "default", {}), (Account, "logs", {}), (JournalEntry, "logs", {})],
+)
+def test_writing_to_the_wrong_database_on_purpose_fails(model: type[Model], alias: str, fields: dict[str, Any]) -> None:
     with pytest.raises(ProgrammingError, match="does not exist"), transaction.atomic(using=alias):
-        model._default_manager.using(alias).create(**values.get(model, {}))
+        model._default_manager.using(alias).create(**fields)
 
 
 def test_no_field_relates_the_two() -> None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from dispatch.models import Connection
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def empty_buffer() -> Iterator[None]:
     from webhooks.inbound.buffer import STREAM
 
@@ -21,7 +21,7 @@ def empty_buffer() -> Iterator[None]:
     redis.client().delete(redis.key(STREAM))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
     """A step of the pump that finds nothing returns at once."""
     from webhooks.inbound import receipts

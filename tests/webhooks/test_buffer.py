@@ -11,6 +11,7 @@ from tests.outages import redis_away
 from webhooks.inbound import buffer
 from webhooks.inbound.buffer import GROUP, STREAM, Buffered, Reader
 
+pytestmark = pytest.mark.usefixtures("empty_buffer")
 NOW = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
 BLOCK = 0.001  # seconds
 

@@ -32,7 +32,7 @@ from webhooks.inbound.registry import INBOUND
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.models import Receipt
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_buffer", "no_idling")]
 
 
 @pytest.fixture

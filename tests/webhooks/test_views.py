@@ -18,7 +18,7 @@ from tests.webhooks.provider import deliver, report, signed
 from webhooks.inbound.buffer import STREAM, Reader
 from webhooks.models import Receipt
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_buffer")]
 LIMIT = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 BODY = report("snd_1")
 
