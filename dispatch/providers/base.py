@@ -26,13 +26,17 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
 
 @dataclass(frozen=True, slots=True)
 class Outbound:
-    """One message for a provider. `sender` may be empty: the provider's own default then. `channel`: sms, whatsapp."""
+    """One message for a provider. `sender` may be empty: the provider's own default then. `channel`: sms, whatsapp.
+
+    `valid_for`: seconds that it is still worth delivering; adapters whose provider can be told pass it on.
+    """
 
     message_id: UUID
     to: str = field(repr=False)
     sender: str
     body: str = field(repr=False)
     channel: str
+    valid_for: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +112,14 @@ class Capabilities:
 
 
 @dataclass(frozen=True, slots=True)
+class Report:
+    """What a provider says of a message when asked. `status`: a value of `dispatch.vocabulary.ReceiptStatus`."""
+
+    status: str
+    error_code: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionConfig:
     """One account at a provider. Timeouts in seconds; `concurrency` is the most HTTP calls at once in this process."""
 
@@ -144,6 +156,13 @@ class Provider(ABC):
 
         Returns within twice `total_timeout`, whatever the length of the batch.
         """
+
+    def fetch_status(self, reference: str) -> Report | None:
+        """What became of the message with this id of the provider's; None when it can't say.
+
+        Only for providers whose capabilities say `fetches_status`. Raises `NotSent` or `OutcomeUnknown` like any call.
+        """
+        raise NotImplementedError(f"{self.slug} has no status API")
 
     @abstractmethod
     def close(self) -> None:
