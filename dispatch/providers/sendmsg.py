@@ -22,16 +22,17 @@ from dispatch.providers.base import (
     provider_id,
     word,
 )
-from dispatch.providers.tables import ErrorTable
+from dispatch.providers.tables import Code, ErrorTable
 from sendmsg.errors import MalformedAnswer, OutcomeUnknown
 from sendmsg.http import Response
 
 _PERMANENT: Final = ("invalid_recipient", "invalid_sender", "unroutable", "content_rejected", "opted_out")
 
-_ERRORS: Final = ErrorTable(
-    {(status, code): Verdict(Rejected, code) for status in (400, 422) for code in _PERMANENT}
-    | {(409, "in_progress"): Verdict(Retry, "in_progress")}
-)
+_ROWS: Final[dict[Code, Verdict]] = {
+    **{(status, code): Verdict(Rejected, code) for status in (400, 422) for code in _PERMANENT},
+    (409, "in_progress"): Verdict(Retry, "in_progress"),
+}
+_ERRORS: Final = ErrorTable(_ROWS)
 
 
 class SendMSGProvider(HttpProvider):

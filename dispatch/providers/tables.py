@@ -39,6 +39,8 @@ CLASSES: Final[Mapping[int, Verdict]] = MappingProxyType(
         5: Verdict(Unknown, "server_error"),
     }
 )
+Code = str | tuple[int, str]
+"""A provider's code, or the code under one status."""
 _OTHERWISE: Final = Verdict(Unknown, "bad_answer")
 
 
@@ -49,7 +51,7 @@ class ErrorTable:
     A code may mean something under one status only: then its row is `(status, code)`, else `code`.
     """
 
-    codes: Mapping[str | tuple[int, str], Verdict] = field(default_factory=dict)
+    codes: Mapping[Code, Verdict] = field(default_factory=dict)
     statuses: Mapping[int, Verdict] = field(default_factory=dict)
 
     def verdict(self, status: int, code: str | None = None) -> Verdict:

@@ -34,9 +34,9 @@ CONFIGURATION = """\
 [{{rabbit, [{{tcp_listeners, [{{"{host}", {address.port}}}]}},
            {{default_vhost, <<"{address.vhost}">>}},
            {{default_user, <<"{address.user}">>}},
-           {{default_pass, <<"{address.password}">>}}]}}{api}].
+           {{default_pass, <<"{address.password}">>}}]}},
+ {{rabbitmq_management, [{{tcp_config, [{{ip, "{host}"}}, {{port, {api_port}}}]}}]}}].
 """
-API = ', {{rabbitmq_management, [{{tcp_config, [{{ip, "{host}"}}, {{port, {port}}}]}}]}}'
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +57,12 @@ class Address:
 
 
 class RabbitMQ:
-    """One node. `stop`, `kill` and `restart` keep the durable messages and the address.
+    """One node. `stop`, `kill` and `restart` keep the durable messages and the address."""
 
-    `api_port`: serve the management API there, which makes the start slower.
-    """
-
-    def __init__(self, folder: Path, address: Address | None = None, api_port: int | None = None) -> None:
+    def __init__(self, folder: Path, address: Address | None = None) -> None:
         self.folder = folder.resolve()
         self.address = address or Address.reserve()
-        self._api_port = api_port
+        self._api_port = free_port()
         self._node = f"tests-{secrets.token_hex(4)}@localhost"
         self._epmd_port = free_port()
         self._beam: subprocess.Popen[bytes] | None = None
@@ -129,19 +126,12 @@ class RabbitMQ:
 
         Raises `subprocess.CalledProcessError` if it fails.
         """
-        if self.pid is None:  # it would start an epmd of its own and leave it running
-            raise EmbeddedServerError("rabbitmqctl needs a running node")
-        command = [_need("rabbitmqctl"), "--quiet", "--node", self._node, *arguments]
-        done = subprocess.run(
-            command,
-            env=self.environment(),
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=CTL_WITHIN,
-            check=True,
-        )
-        return done.stdout
+        return self._run("rabbitmqctl", *arguments)
+
+    def enable_api(self) -> str:
+        """Serve the management API until the next start, which is faster without; its URL."""
+        self._run("rabbitmq-plugins", "enable", "rabbitmq_management")
+        return f"http://{HOST}:{self._api_port}"
 
     def create_vhost(self, name: str) -> str:
         """One more virtual host; its URL."""
@@ -163,15 +153,29 @@ class RabbitMQ:
         if self._beam is not None and self._beam.poll() is None:
             self._beam.send_signal(number)
 
+    def _run(self, program: str, *arguments: str) -> str:
+        if self.pid is None:  # it would start an epmd of its own and leave it running
+            raise EmbeddedServerError(f"{program} needs a running node")
+        done = subprocess.run(
+            [_need(program), "--quiet", "--node", self._node, *arguments],
+            env=self.environment(),
+            cwd=self.folder,
+            capture_output=True,
+            text=True,
+            timeout=CTL_WITHIN,
+            check=True,
+        )
+        return done.stdout
+
     def _prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
             cookie.write_text(secrets.token_hex(16))
             cookie.chmod(0o400)  # Erlang refuses one that others may read
-        api = "" if self._api_port is None else API.format(host=HOST, port=self._api_port)
-        (self.folder / "enabled_plugins").write_text("[rabbitmq_management].\n" if api else "[].\n")
-        (self.folder / "advanced.config").write_text(CONFIGURATION.format(host=HOST, address=self.address, api=api))
+        (self.folder / "enabled_plugins").write_text("[].\n")
+        configuration = CONFIGURATION.format(host=HOST, address=self.address, api_port=self._api_port)
+        (self.folder / "advanced.config").write_text(configuration)
 
     def environment(self) -> dict[str, str]:
         """What the node's programs, and `rabbitmqctl` beside them, need to find each other."""

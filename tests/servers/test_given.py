@@ -3,30 +3,18 @@
 import contextlib
 import os
 import secrets
-from collections.abc import Iterator
 
 import psycopg2
 import pytest
 import redis
 
-from sendmsg.embedded.process import free_port
 from tests.faults import refused_url
 from tests.servers.errors import NoServer
 from tests.servers.given import GivenPostgres, GivenRabbitMQ, GivenRedis
-from tests.servers.obtain import Broker, Postgres, Redis, scratch_folder
+from tests.servers.obtain import Broker, Postgres, Redis
 from tests.servers.rabbitmq import FOLDERS, RabbitMQ, answers
 
 CLOSED = refused_url().removeprefix("http://")
-
-
-@pytest.fixture(scope="module")
-def broker() -> Iterator[tuple[RabbitMQ, str]]:
-    """Somebody else's RabbitMQ, and the URL of its management API."""
-    port = free_port()
-    node = RabbitMQ(scratch_folder(), api_port=port)
-    node.start()
-    yield node, f"http://127.0.0.1:{port}"
-    node.remove()
 
 
 @pytest.fixture
@@ -39,47 +27,42 @@ def vhosts(node: RabbitMQ) -> set[str]:
     return set(node.ctl("list_vhosts").split())
 
 
-def test_a_virtual_host_is_made_by_the_management_api(broker: tuple[RabbitMQ, str], unreachable_ctl: None) -> None:
-    node, api_url = broker
-    before = vhosts(node)
-    given = GivenRabbitMQ(node.url(), api_url)
+def test_a_virtual_host_is_made_by_the_management_api(rabbitmq: RabbitMQ, unreachable_ctl: None) -> None:
+    before = vhosts(rabbitmq)
+    given = GivenRabbitMQ(rabbitmq.url(), rabbitmq.enable_api())
 
     given.start()
     assert answers(given.url())
-    assert vhosts(node) == before | {given.vhost}
+    assert vhosts(rabbitmq) == before | {given.vhost}
     given.remove()
 
-    assert vhosts(node) == before
+    assert vhosts(rabbitmq) == before
 
 
-def test_a_virtual_host_is_made_by_rabbitmqctl(broker: tuple[RabbitMQ, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    node, _ = broker
-    before = vhosts(node)
-    for name, value in node.environment().items():
+def test_a_virtual_host_is_made_by_rabbitmqctl(rabbitmq: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = vhosts(rabbitmq)
+    for name, value in rabbitmq.environment().items():
         monkeypatch.setenv(name, value)
     # The program itself: what is on PATH may be a wrapper that changes the user.
     monkeypatch.setenv("PATH", os.pathsep.join([*FOLDERS, os.environ["PATH"]]))
-    given = GivenRabbitMQ(node.url(), f"http://{CLOSED}")
+    given = GivenRabbitMQ(rabbitmq.url(), f"http://{CLOSED}")
 
     given.start()
     assert answers(given.url())
-    assert vhosts(node) == before | {given.vhost}
+    assert vhosts(rabbitmq) == before | {given.vhost}
     given.remove()
 
-    assert vhosts(node) == before
+    assert vhosts(rabbitmq) == before
 
 
-def test_without_rabbitmqctl_and_api_one_line_says_what_to_set(
-    broker: tuple[RabbitMQ, str], unreachable_ctl: None
-) -> None:
-    node, _ = broker
-    given = GivenRabbitMQ(node.url(), f"http://{CLOSED}")
+def test_without_rabbitmqctl_and_api_one_line_says_what_to_set(rabbitmq: RabbitMQ, unreachable_ctl: None) -> None:
+    given = GivenRabbitMQ(rabbitmq.url(), f"http://{CLOSED}")
 
     with pytest.raises(NoServer, match="TEST_RABBITMQ_API_URL") as failure:
         given.start()
 
     assert "\n" not in str(failure.value)
-    assert node.address.password not in str(failure.value)
+    assert rabbitmq.address.password not in str(failure.value)
 
 
 def test_databases_are_made_beside_the_given_one_and_dropped(postgres_server: Postgres) -> None:

@@ -13,7 +13,7 @@ from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
 from tests.cast import Member
 from tests.factories import make_connection, make_message, make_receipt, make_reference
-from tests.parallel import in_threads
+from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
 from tests.webhooks.timeline import events, kinds
 from webhooks.inbound import matching
@@ -234,7 +234,7 @@ def test_after_a_deadlock_the_next_look_has_the_whole_effect_once(alice: Member,
         Message.objects.select_for_update().get(pk=messages[1].pk)
         victim = threading.Thread(target=lose, daemon=True)
         victim.start()
-        eventually(lambda: _somebody_waits(cursor), "the other waits for our lock", every=0.01)
+        eventually(somebody_waits_for_us, "the other waits for our lock", every=0.01)
         Message.objects.select_for_update().get(pk=messages[0].pk)
     victim.join(20)
 
@@ -242,8 +242,3 @@ def test_after_a_deadlock_the_next_look_has_the_whole_effect_once(alice: Member,
     assert events() == []
     assert (match(), match()) == (2, 0)
     assert [kinds(message) for message in messages] == [["delivered"], ["delivered"]]
-
-
-def _somebody_waits(cursor: Any) -> bool:
-    cursor.execute("SELECT count(*) FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))")
-    return bool(cursor.fetchone()[0])

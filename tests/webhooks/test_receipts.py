@@ -1,12 +1,13 @@
 """From the provider's request to the message: nothing lost, nothing counted twice, whatever order it comes in."""
 
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
-from django.db import IntegrityError
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 from prometheus_client import REGISTRY
 from redis.exceptions import RedisError
@@ -21,13 +22,14 @@ from sendmsg import redis
 from tests.cast import Member
 from tests.factories import make_connection, make_message, make_receipt, make_reference
 from tests.outages import database_away, redis_away
-from tests.parallel import in_threads
+from tests.parallel import in_threads, somebody_waits_for_us
+from tests.waiting import eventually
 from tests.webhooks.provider import deliver, report
-from tests.webhooks.timeline import events, kinds
+from tests.webhooks.timeline import kinds
 from webhooks.inbound import buffer
 from webhooks.inbound.base import InboundProvider, ReportedReceipt
 from webhooks.inbound.buffer import STREAM, Buffered, Reader
-from webhooks.inbound.receipts import ReceiptsPump
+from webhooks.inbound.receipts import ReceiptsPump, store
 from webhooks.inbound.registry import INBOUND
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.models import Receipt
@@ -362,14 +364,31 @@ def test_pumps_with_overlapping_receipts_neither_block_each_other_nor_count_twic
 
 
 @pytest.mark.django_db(transaction=True)
-def test_pumps_with_old_receipts_do_not_wait_for_each_other(alice: Member, line: Connection) -> None:
+def test_an_old_receipt_that_another_pump_holds_is_not_waited_for(line: Connection) -> None:
     old = timezone.now() - 2 * settings.RECEIPT_PARKING
-    for number in range(60):
-        make_receipt(line, f"snd_{number}", "delivered", received_at=old)
-        if number % 2:
-            make_reference(make_message(alice.account, state=State.SENT, connection=line), f"snd_{number}")
+    held, free = (make_receipt(line, f"snd_{number}", "delivered", received_at=old) for number in range(2))
 
-    in_threads(6, lambda number: [ReceiptsPump().step() for _ in range(3)])
+    with transaction.atomic():
+        Receipt.objects.select_for_update().get(id=held.id)
+        in_threads(1, lambda number: ReceiptsPump().step())
 
-    assert Counter(Receipt.objects.values_list("state", flat=True)) == {"applied": 30, "orphaned": 30}
-    assert Counter(event["type"] for event in events()) == {"delivered": 30}
+    states = dict(Receipt.objects.values_list("id", "state"))
+    assert states == {held.id: "parked", free.id: "orphaned"}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_pumps_that_store_the_same_reports_in_another_order_do_not_deadlock(line: Connection) -> None:
+    def stored(*provider_ids: str) -> None:
+        now = timezone.now()
+        with transaction.atomic():
+            store([Buffered(b"", "sendmsg", report(provider_id), now) for provider_id in provider_ids])
+
+    with ThreadPoolExecutor(1) as pool:
+        with transaction.atomic():
+            stored("snd_a")
+            other = pool.submit(lambda: in_threads(1, lambda number: stored("snd_b", "snd_a")))
+            eventually(somebody_waits_for_us, "the other waits for our lock", every=0.01)
+            stored("snd_b")
+        other.result()
+
+    assert sorted(Receipt.objects.values_list("provider_id", flat=True)) == ["snd_a", "snd_b"]
