@@ -38,6 +38,7 @@ class Held:
 
     claim: Claim
     outbound: Outbound
+    segments: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry, provider: type[P
         )
         tries = {move.message_id: move.tries for move in moved}
         rows = Message.objects.filter(id__in=tries).order_by("priority", "due_at")
-        held = [_held(row, entry, provider.capabilities.deduplicates) for row in rows]
+        held = [_held(row, entry, provider.capabilities.deduplicates, now) for row in rows]
         Attempt.objects.bulk_create(
             Attempt(
                 message_id=item.claim.message_id,
@@ -111,7 +112,7 @@ def renew(claims: Sequence[Claim]) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _held(row: Message, entry: Entry, deduplicates: bool) -> Held:
+def _held(row: Message, entry: Entry, deduplicates: bool, now: datetime) -> Held:
     return Held(
         Claim(
             message_id=row.id,
@@ -122,7 +123,15 @@ def _held(row: Message, entry: Entry, deduplicates: bool) -> Held:
             in_doubt=row.in_doubt,
             expires_at=row.expires_at,
         ),
-        Outbound(message_id=row.id, to=row.to, sender=row.sender, body=row.body, channel=row.channel),
+        Outbound(
+            message_id=row.id,
+            to=row.to,
+            sender=row.sender,
+            body=row.body,
+            channel=row.channel,
+            valid_for=(row.expires_at - now).total_seconds(),
+        ),
+        row.segments,
     )
 
 

@@ -30,6 +30,7 @@ class Entry:
     sandbox: bool
     enabled: bool
     weight: int
+    rate: float | None
     concurrency: int
     updated_at: datetime
 
@@ -68,6 +69,7 @@ def entries() -> dict[str, Entry]:
                     sandbox=row.sandbox,
                     enabled=row.enabled,
                     weight=row.weight,
+                    rate=row.rate,
                     concurrency=row.concurrency,
                     updated_at=row.updated_at,
                 )

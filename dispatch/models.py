@@ -27,6 +27,12 @@ class Connection(models.Model):
     sandbox = models.BooleanField(default=False, help_text="Takes test keys' messages, and only those.")
     enabled = models.BooleanField(default=True)
     weight = models.PositiveSmallIntegerField(default=100, help_text="Share among connections that could serve.")
+    rate = models.FloatField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(0.01)],
+        help_text="Segments a second, over all workers. Empty: no limit.",
+    )
     concurrency = models.PositiveSmallIntegerField(
         default=16, validators=[MinValueValidator(1)], help_text="Calls at a time, per worker process."
     )

@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from dispatch import directory, due, leases, routing, transitions, wakeup
+from dispatch import directory, due, leases, pacing, routing, transitions, wakeup
 from dispatch.models import Message
 from dispatch.publisher import Publisher, Reference
 from dispatch.states import State
@@ -38,6 +38,7 @@ logger = logging.getLogger(__name__)
 SWEEP_EVERY = 1.0  # seconds between looks for ended leases
 PURGE_EVERY = 3600.0  # seconds between deletions of idempotency records that have served their time
 SHORTEST_WAIT = 0.05  # seconds; due rows without room for them must not make an idle relay spin
+BACKLOG_SECONDS = 1.0  # of a paced connection's rate that may be on its way; what is urgent waits no longer than this
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
 
@@ -142,7 +143,17 @@ def _room(entries: dict[str, directory.Entry]) -> dict[int, int]:
         .values_list("connection_id")
         .annotate(count=Count("id"))
     )
-    return {entry.id: settings.BACKLOG_LIMIT - in_flight.get(entry.id, 0) for entry in entries.values()}
+    paused = pacing.paused(entries)
+    return {
+        entry.id: 0 if name in paused else _backlog(entry) - in_flight.get(entry.id, 0)
+        for name, entry in entries.items()
+    }
+
+
+def _backlog(entry: directory.Entry) -> int:
+    """Short where the connection is slow: what is released can't be overtaken by what is more urgent."""
+    limit: int = settings.BACKLOG_LIMIT
+    return limit if entry.rate is None else min(limit, max(1, math.ceil(entry.rate * BACKLOG_SECONDS)))
 
 
 def _ended(row: "due.Row") -> Change:

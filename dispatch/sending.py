@@ -18,10 +18,10 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError, connections
 from django.utils import timezone
 
-from dispatch import attempts, directory
+from dispatch import attempts, directory, pacing
 from dispatch.attempts import Held, Settlement
 from dispatch.directory import Entry
-from dispatch.providers.base import Provider, Unknown
+from dispatch.providers.base import Provider, Retry, Unknown
 from dispatch.verdicts import NotSent, outcome_of
 from sendmsg.telemetry import metrics
 
@@ -98,7 +98,8 @@ def deliver_batch(name: str, references: Sequence[tuple[UUID, int]]) -> int:
 
 def _send_all(open_line: Line, held: Sequence[Held]) -> None:
     lease = Lease()
-    calls: dict[Future[Settlement], Held] = {_submit(open_line, item, lease): item for item in held}
+    starts = pacing.book(open_line.entry.name, open_line.entry.rate, [item.segments for item in held])
+    calls = {_submit(open_line, item, lease, start): item for item, start in zip(held, starts, strict=True)}
     while calls:
         done, _ = wait(calls, timeout=LOOK, return_when=FIRST_COMPLETED)
         if done and len(done) < len(calls):
@@ -109,22 +110,26 @@ def _send_all(open_line: Line, held: Sequence[Held]) -> None:
             _renew(lease, calls)
 
 
-def _submit(open_line: Line, item: Held, lease: Lease) -> "Future[Settlement]":
+def _submit(open_line: Line, item: Held, lease: Lease, start: float) -> "Future[Settlement]":
     try:
-        return open_line.pool.submit(_send_one, open_line, item, lease)
+        return open_line.pool.submit(_send_one, open_line, item, lease, start)
     except RuntimeError:  # the pool was shut down because the connection's row changed meanwhile
         failed: Future[Settlement] = Future()
         failed.set_result(Settlement(item.claim, NotSent(), timezone.now()))
         return failed
 
 
-def _send_one(open_line: Line, item: Held, lease: Lease) -> Settlement:
-    if not lease.may_start or timezone.now() >= item.claim.expires_at:
+def _send_one(open_line: Line, item: Held, lease: Lease, start: float) -> Settlement:
+    name = open_line.entry.name
+    time.sleep(max(0.0, start - time.monotonic()))
+    if not lease.may_start or pacing.is_paused(name) or timezone.now() >= item.claim.expires_at:
         return Settlement(item.claim, NotSent(), timezone.now())
     started = time.perf_counter()
     [ending] = open_line.provider.send([item.outbound])
-    metrics.SEND_SECONDS.labels(open_line.entry.name).observe(time.perf_counter() - started)
-    metrics.OUTCOMES.labels(open_line.entry.name, outcome_of(ending).value).inc()
+    metrics.SEND_SECONDS.labels(name).observe(time.perf_counter() - started)
+    metrics.OUTCOMES.labels(name, outcome_of(ending).value).inc()
+    if isinstance(ending, Retry) and ending.code == "throttled" and ending.after:
+        pacing.pause(name, ending.after)
     return Settlement(item.claim, ending, timezone.now())
 
 

@@ -58,6 +58,12 @@ VARIABLES: Final = (
     ),
     Variable("SEND_LEASE", seconds(1, 3600), "45", "Seconds a worker may hold a message without renewing."),
     Variable("BACKLOG_LIMIT", whole(1, 100_000), "1000", "Messages released and not yet answered, per connection."),
+    Variable(
+        "PACING_SHARES",
+        whole(1, 1000),
+        "4",
+        "Among how many worker processes a connection's rate is split while Redis is away.",
+    ),
     Variable("TASK_BATCH", whole(1, 1000), "50", "Most messages in one deliver task."),
     Variable("RETRY_BASE", seconds(0.01, 3600), "2", "First retry waits up to this many seconds; doubles each time."),
     Variable("RETRY_CAP", seconds(0.01, 86_400), "300", "No retry waits longer than this many seconds."),

@@ -47,7 +47,7 @@ class ConnectionForm(_Form):
     class Meta:
         model = Connection
         # Without `credentials`: a form reads every field that it lists, and puts it into the page.
-        fields = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "concurrency")
+        fields = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "rate", "concurrency")
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
-USE: Any = ("Use", {"fields": ("enabled", "sandbox", "weight", "concurrency")})
+USE: Any = ("Use", {"fields": ("enabled", "sandbox", "weight", "rate", "concurrency")})
 
 
 @admin.register(Connection)
@@ -30,7 +30,7 @@ class ConnectionAdmin(_Admin):
     """Connections: made and tuned here. One that has been used is switched off, never deleted."""
 
     form = ConnectionForm
-    list_display = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "concurrency", "updated_at")
+    list_display = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "rate", "concurrency", "updated_at")
     show_full_result_count = False
     actions = None  # deleting many would collect the messages of each
     fieldsets = (

@@ -103,7 +103,7 @@ class Server(ABC):
 
     def remove(self) -> None:
         """End it and delete its data."""
-        self.kill()
+        self.stop()  # a killed PostgreSQL would leave its shared memory segment to the next start
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def __enter__(self) -> Self:

@@ -10,7 +10,7 @@ from django.utils import timezone
 from kombu.exceptions import OperationalError
 from pytest_django.fixtures import Settings
 
-from dispatch import directory
+from dispatch import directory, pacing
 from dispatch.models import Connection, Message
 from dispatch.publisher import Reference
 from dispatch.relay import Relay, release
@@ -201,3 +201,20 @@ def test_what_could_not_be_published_is_queued_again(alice: Member, monkeypatch:
     assert (published.state, published.release) == (State.RELEASED, 1)
     assert (lost.state, lost.release) == (State.QUEUED, 1)
     assert lost.due_at > timezone.now()
+
+
+def test_a_paced_connection_gets_no_more_than_a_second_of_its_rate(alice: Member) -> None:
+    make_connection(name="sendmsg", rate=3)
+    for _ in range(10):
+        make_message(alice.account)
+
+    assert len(released()) == 3
+
+
+def test_a_paused_connection_gets_nothing(alice: Member, clean_redis: object) -> None:
+    make_message(alice.account)
+    pacing.pause("sendmsg", 30)
+    try:
+        assert released() == []
+    finally:
+        pacing._own_pauses.clear()

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -11,8 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from rest_framework.exceptions import ValidationError
 
 from dispatch import leases, verdicts
-from dispatch.providers import registry
-from dispatch.providers import sendmsg as adapter
+from dispatch.providers import registry, tables
 from dispatch.serializers import MessageQuery, NewMessage
 from dispatch.states import DEAD, EDGES, FINAL, State
 from dispatch.vocabulary import AttemptOutcome
@@ -125,8 +125,10 @@ def written_codes() -> set[str]:
 
 def test_every_code_of_a_message_is_one_that_the_code_gives() -> None:
     documented = codes(DOCS["errors"].rows("Code", section="On a message"))
-    tables = (adapter._ERRORS, adapter._STATUSES, adapter._CLASSES)
-    given = {verdict.code for table in tables for verdict in table.values()} | {adapter._OTHERWISE.code}
+    adapters = [import_module(path.rpartition(".")[0]) for path in registry.PROVIDERS.values()]
+    own = [table for adapter in adapters for table in vars(adapter).values() if isinstance(table, tables.ErrorTable)]
+    rows = [tables.STATUSES, tables.CLASSES, *(part for table in own for part in (table.codes, table.statuses))]
+    given = {verdict.code for row in rows for verdict in row.values()}
     given |= http.NOT_SENT_CODES | {code for _, code in http._UNKNOWN} | {leases.LOST.code, verdicts.NotSent().code}
     places = [*(ROOT / "dispatch").rglob("*.py"), ROOT / "sendmsg/http.py"]
     written = "".join(path.read_text() for path in places)

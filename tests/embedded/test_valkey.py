@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from sendmsg.embedded.process import HOST, EmbeddedServerError, processes_in
 from sendmsg.embedded.valkey import EmbeddedValkey
@@ -70,7 +72,7 @@ def test_it_appends_every_write_and_evicts_nothing(folder: Path, durable: bool, 
 def test_other_users_of_the_machine_do_not_get_in(server: EmbeddedValkey) -> None:
     server.start()
 
-    stranger = redis.Redis(host=HOST, port=server.port)
+    stranger = redis.Redis(host=HOST, port=server.port, retry=Retry(NoBackoff(), 0))
     with pytest.raises(redis.AuthenticationError):
         stranger.ping()
     stranger.close()

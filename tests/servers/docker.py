@@ -56,7 +56,7 @@ class DockerRabbitMQ(RabbitMQ):
         if self._made:
             self._docker("start", self._name)
         else:
-            self._run(run_command(self._name, self.address), PULL_WITHIN)
+            self._call(run_command(self._name, self.address), PULL_WITHIN)
             self._made = True
         deadline = time.monotonic() + START_WITHIN
         while not answers(self.url()):
@@ -87,9 +87,9 @@ class DockerRabbitMQ(RabbitMQ):
             self._docker("rm", "--force", "--volumes", self._name)
 
     def _docker(self, *arguments: str) -> str:
-        return self._run(["docker", *arguments], CTL_WITHIN)
+        return self._call(["docker", *arguments], CTL_WITHIN)
 
-    def _run(self, command: list[str], seconds: float) -> str:
+    def _call(self, command: list[str], seconds: float) -> str:
         environment = {**os.environ, **variables_of(self.address)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds, check=False)
         if done.returncode != 0:

@@ -75,6 +75,7 @@ def test_a_node_lives_through_kill_and_restart_with_its_messages_and_leaves_no_p
     with connect(node.address) as connection:
         channel = connection.channel()
         message = eventually(lambda: channel.basic_get("kept"), "the message is there")
+        assert message is not None
         assert message.body == "hello"
     node.stop()
     node.stop()
@@ -112,7 +113,6 @@ def test_rabbitmqctl_speaks_to_the_private_node(rabbitmq: RabbitMQ) -> None:
     url = rabbitmq.create_vhost("one more/vhost")
 
     assert answers(url)
-    assert "one more/vhost" in rabbitmq.ctl("list_vhosts").splitlines()
     rabbitmq.ctl("delete_vhost", "one more/vhost")
     assert not answers(url)
     with pytest.raises(subprocess.CalledProcessError):
