@@ -18,7 +18,7 @@ from psycopg2.extras import execute_values
 from dispatch import transitions
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message, ProviderReference
-from dispatch.providers.base import Accepted, Outbound, Provider
+from dispatch.providers.base import Accepted, Outbound
 from dispatch.states import State
 from dispatch.transitions import DETAIL_LENGTH, Change
 from dispatch.verdicts import Claim, Ending, decide, outcome_of
@@ -50,7 +50,7 @@ class Settlement:
     at: datetime
 
 
-def claim(references: Sequence[tuple[UUID, int]], entry: Entry, provider: type[Provider]) -> list[Held]:
+def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
     """Take the messages that are still in the release the task names; the others are somebody else's, or done."""
     with transaction.atomic():
         now = timezone.now()
@@ -68,7 +68,7 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry, provider: type[P
         )
         tries = {move.message_id: move.tries for move in moved}
         rows = Message.objects.filter(id__in=tries).order_by("priority", "due_at")
-        held = [_held(row, entry, provider.capabilities.deduplicates, now) for row in rows]
+        held = [_held(row, entry, now) for row in rows]
         Attempt.objects.bulk_create(
             Attempt(
                 message_id=item.claim.message_id,
@@ -112,14 +112,14 @@ def renew(claims: Sequence[Claim]) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _held(row: Message, entry: Entry, deduplicates: bool, now: datetime) -> Held:
+def _held(row: Message, entry: Entry, now: datetime) -> Held:
     return Held(
         Claim(
             message_id=row.id,
             release=row.release,
             attempt=row.tries,
             connection_id=entry.id,
-            deduplicates=deduplicates,
+            remembers_for=entry.remembers_for,
             in_doubt=row.in_doubt,
             expires_at=row.expires_at,
         ),

@@ -34,6 +34,12 @@ class Entry:
     concurrency: int
     updated_at: datetime
 
+    @property
+    def remembers_for(self) -> float:
+        """Seconds in which the provider recognises a repeated message; 0 if it never does."""
+        capabilities = registry.get(self.provider).capabilities
+        return capabilities.remembers_for if capabilities.deduplicates else 0.0
+
     def build(self) -> Provider:
         """A client for this connection; raises `UnknownProvider` or `ConfigurationError`."""
         return registry.get(self.provider)(

@@ -15,11 +15,11 @@ LANES = tuple(Lane(test, channel.value) for test in (False, True) for channel in
 # One range scan for each priority: a single ORDER BY priority, due_at would walk over every scheduled row of a
 # priority before it reaches the next one. SKIP LOCKED lets several relays share the work.
 STATEMENT = """
-SELECT m.id, m.test, m.channel, m.in_doubt, m.connection_id, m.expires_at
+SELECT m.id, m.test, m.channel, CASE WHEN m.in_doubt THEN m.connection_id END
 FROM unnest(%(priorities)s::int[]) WITH ORDINALITY AS urgency(priority, rank)
 CROSS JOIN LATERAL (
     SELECT * FROM dispatch_message
-    WHERE state = 'queued' AND priority = urgency.priority AND due_at <= %(now)s
+    WHERE state = 'queued' AND priority = urgency.priority AND due_at <= %(now)s AND expires_at > %(now)s
         AND (test, channel) IN (SELECT * FROM unnest(%(tests)s::bool[], %(channels)s::text[]))
     ORDER BY due_at LIMIT %(limit)s FOR UPDATE SKIP LOCKED
 ) m
@@ -33,14 +33,8 @@ class Row:
 
     id: UUID
     lane: Lane
-    in_doubt: bool
-    connection_id: int | None
-    expires_at: datetime
-
-    @property
-    def pinned(self) -> bool:
-        """Only the connection that may have taken it can recognise a repeat."""
-        return self.in_doubt and self.connection_id is not None
+    pinned_to: int | None
+    """The connection that may have sent it already: only there a repeat is recognised."""
 
 
 def claim(lanes: Collection[Lane], now: datetime, limit: int) -> list[Row]:
@@ -59,6 +53,6 @@ def claim(lanes: Collection[Lane], now: datetime, limit: int) -> list[Row]:
             },
         )
         return [
-            Row(row[0], Lane(row[1], row[2]), in_doubt=row[3], connection_id=row[4], expires_at=row[5])
-            for row in cursor.fetchall()
+            Row(message_id, Lane(test, channel), pinned_to)
+            for message_id, test, channel, pinned_to in cursor.fetchall()
         ]

@@ -12,7 +12,6 @@ from django.db import transaction
 
 from dispatch import directory, transitions
 from dispatch.models import Attempt, Message
-from dispatch.providers import registry
 from dispatch.providers.base import Unknown
 from dispatch.states import State
 from dispatch.transitions import Change
@@ -50,22 +49,20 @@ def _free_sending(now: datetime) -> int:
     rows = _ended(State.SENDING, now)
     if not rows:
         return 0
-    deduplicates = {
-        entry.id: registry.get(entry.provider).capabilities.deduplicates for entry in directory.entries().values()
-    }
-    moved = transitions.apply([decide(_claim(row, deduplicates), LOST, now) for row in rows])
+    remembers = {entry.id: entry.remembers_for for entry in directory.entries().values()}
+    moved = transitions.apply([decide(_claim(row, remembers), LOST, now) for row in rows])
     _close_attempts([row.id for row in rows], now)
     metrics.LEASES_EXPIRED.labels(State.SENDING.value).inc(len(moved))
     return len(moved)
 
 
-def _claim(row: Message, deduplicates: dict[int, bool]) -> Claim:
+def _claim(row: Message, remembers: dict[int, float]) -> Claim:
     return Claim(
         message_id=row.id,
         release=row.release,
         attempt=row.tries,
         connection_id=row.connection_id or 0,  # never: no message is sent without one
-        deduplicates=deduplicates.get(row.connection_id or 0, False),
+        remembers_for=remembers.get(row.connection_id or 0, 0.0),
         in_doubt=row.in_doubt,
         expires_at=row.expires_at,
     )

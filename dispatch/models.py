@@ -67,6 +67,7 @@ class Message(models.Model):
     release = models.PositiveIntegerField(default=0, help_text="Counts releases; a task names the one it belongs to.")
     tries = models.PositiveIntegerField(default=0, help_text="Attempts made.")
     in_doubt = models.BooleanField(default=False, help_text="An attempt's outcome is unknown: it may have been sent.")
+    repeat_until = models.DateTimeField(null=True, help_text="While in doubt: how long the provider knows a repeat.")
     error_code = models.CharField(max_length=60, blank=True)
     error_detail = models.CharField(max_length=300, blank=True)
 
@@ -81,6 +82,7 @@ class Message(models.Model):
         ordering = ("-id",)
         indexes = [
             models.Index(fields=["priority", "due_at"], name="message_due", condition=models.Q(state=State.QUEUED)),
+            models.Index(fields=["expires_at"], name="message_expiry", condition=models.Q(state=State.QUEUED)),
             models.Index(
                 fields=["lease_until"],
                 name="message_lease",

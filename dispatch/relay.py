@@ -6,9 +6,9 @@ a message whose worker, task or relay was lost moves again when its lease ends. 
 
 It also clears away idempotency records that have served their time.
 
-One step: 1. free what lost its lease; 2. make sure that the broker is there; 3. claim due rows of the lanes that have
-room, choose, and commit them as `released`; 4. publish, confirmed; 5. put back what could not be published.
-A relay killed between 3 and 4 leaves rows whose lease ends.
+One step: 1. free what lost its lease, end what is overdue; 2. make sure that the broker is there; 3. claim due rows of
+the lanes that have room, choose, and commit them as `released`; 4. publish, confirmed; 5. put back what could not be
+published. A relay killed between 3 and 4 leaves rows whose lease ends.
 """
 
 import logging
@@ -24,7 +24,7 @@ from django.db import transaction
 from django.db.models import Count, Min
 from django.utils import timezone
 
-from dispatch import directory, due, leases, pacing, routing, transitions, wakeup
+from dispatch import deadlines, directory, due, leases, pacing, routing, transitions, wakeup
 from dispatch.models import Message
 from dispatch.publisher import Publisher, Reference
 from dispatch.states import State
@@ -56,7 +56,7 @@ class Relay(Pump):
         freed = self._sweep()
         entries = directory.entries()
         self._publisher.open([entry.name for entry in entries.values()])
-        tasks, finished = release(entries, settings.RELAY_BATCH)
+        tasks = release(entries, settings.RELAY_BATCH)
         for position, (connection, references) in enumerate(tasks):
             try:
                 self._publisher.publish(connection, references)
@@ -64,7 +64,7 @@ class Relay(Pump):
                 put_back([reference for _, rest in tasks[position:] for reference in rest])
                 raise
             metrics.RELEASED.labels(connection).inc(len(references))
-        return freed + finished + sum(len(references) for _, references in tasks)
+        return freed + sum(len(references) for _, references in tasks)
 
     def wait(self, seconds: float) -> None:
         """Until somebody rings, the next row is due, or `seconds` have passed."""
@@ -77,31 +77,30 @@ class Relay(Pump):
         self._publisher.close()
 
     def _sweep(self) -> int:
-        now = time.monotonic()
-        if now - self._purged_at > PURGE_EVERY:
-            self._purged_at = now
+        clock = time.monotonic()
+        if clock - self._purged_at > PURGE_EVERY:
+            self._purged_at = clock
             idempotency.purge(idempotency.KEPT_FOR)
-        if now - self._swept_at < SWEEP_EVERY:
+        if clock - self._swept_at < SWEEP_EVERY:
             return 0
-        self._swept_at = now
-        return leases.free_ended(timezone.now())
+        self._swept_at = clock
+        now = timezone.now()
+        return leases.free_ended(now) + deadlines.end_overdue(now)
 
 
-def release(entries: dict[str, directory.Entry], limit: int) -> tuple[list[tuple[str, list[Reference]]], int]:
-    """Release due rows. Returns the tasks to publish, by connection name, and how many rows ended instead."""
+def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, list[Reference]]]:
+    """Release due rows; the tasks to publish, by connection name, most urgent first."""
     room = _room(entries)
     served = {lane: routing.candidates(lane, entries.values()) for lane in due.LANES}
     lanes = {lane: options for lane, options in served.items() if any(room[option.id] > 0 for option in options)}
-    by_id = {entry.id: entry for entry in entries.values()}
     with transaction.atomic():
         now = timezone.now()
         changes: list[Change] = []
         names: dict[UUID, str] = {}
         for row in due.claim(lanes, now, min(limit, sum(max(free, 0) for free in room.values()))):
-            if row.expires_at <= now:
-                changes.append(_ended(row))
-                continue
-            options = [by_id[row.connection_id]] if row.pinned and row.connection_id in by_id else lanes[row.lane]
+            options = lanes[row.lane]
+            if row.pinned_to is not None:
+                options = [option for option in options if option.id == row.pinned_to]
             entry = routing.choose(options, room)
             if entry is None:
                 continue
@@ -118,11 +117,10 @@ def release(entries: dict[str, directory.Entry], limit: int) -> tuple[list[tuple
             )
         moved = {move.message_id: move for move in transitions.apply(changes)}
     by_connection: dict[str, list[Reference]] = defaultdict(list)
-    for message_id, name in names.items():  # in the order of the claim: most urgent first
+    for message_id, name in names.items():
         if message_id in moved:
             by_connection[name].append((message_id, moved[message_id].release))
-    ended = sum(move.target is not State.RELEASED for move in moved.values())
-    return [task for name, rows in by_connection.items() for task in _tasks(name, rows)], ended
+    return [task for name, rows in by_connection.items() for task in _tasks(name, rows)]
 
 
 def put_back(references: Sequence[Reference]) -> None:
@@ -154,12 +152,6 @@ def _backlog(entry: directory.Entry) -> int:
     """Short where the connection is slow: what is released can't be overtaken by what is more urgent."""
     limit: int = settings.BACKLOG_LIMIT
     return limit if entry.rate is None else min(limit, max(1, math.ceil(entry.rate * BACKLOG_SECONDS)))
-
-
-def _ended(row: "due.Row") -> Change:
-    """Its time ran out while it waited."""
-    target = State.UNKNOWN if row.in_doubt else State.EXPIRED
-    return Change(row.id, target, data={"code": "expired"})
 
 
 def _tasks(connection: str, references: list[Reference]) -> list[tuple[str, list[Reference]]]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from threading import Lock
+from threading import Event, Lock
 from uuid import UUID
 
 from django.conf import settings
@@ -66,6 +66,8 @@ class Line:
     pool: ThreadPoolExecutor
 
 
+stopping = Event()
+"""Set when the worker shuts down: calls under way finish, those not begun are handed back."""
 _lines: dict[str, Line] = {}
 _lines_lock = Lock()
 
@@ -90,7 +92,7 @@ def deliver_batch(name: str, references: Sequence[tuple[UUID, int]]) -> int:
     if open_line is None:
         logger.warning("task for an unknown connection name=%s", name)  # its leases end, and routing chooses again
         return 0
-    held = attempts.claim(references, open_line.entry, type(open_line.provider))
+    held = attempts.claim(references, open_line.entry)
     if held:
         _send_all(open_line, held)
     return len(held)
@@ -122,7 +124,7 @@ def _submit(open_line: Line, item: Held, lease: Lease, start: float) -> "Future[
 def _send_one(open_line: Line, item: Held, lease: Lease, start: float) -> Settlement:
     name = open_line.entry.name
     time.sleep(max(0.0, start - time.monotonic()))
-    if not lease.may_start or pacing.is_paused(name) or timezone.now() >= item.claim.expires_at:
+    if stopping.is_set() or not lease.may_start or pacing.is_paused(name) or timezone.now() >= item.claim.expires_at:
         return Settlement(item.claim, NotSent(), timezone.now())
     started = time.perf_counter()
     [ending] = open_line.provider.send([item.outbound])

@@ -53,7 +53,9 @@ class NewMessage(StrictSerializer):
         max_value=MAX_VALIDITY,
         help_text="Seconds that it may be tried, from `send_at`.",
     )
-    client_reference = serializers.CharField(required=False, max_length=100, help_text="Your own id; can be searched.")
+    client_reference = serializers.CharField(
+        required=False, max_length=100, trim_whitespace=False, help_text="Your own id; can be searched."
+    )
     metadata = serializers.DictField(
         required=False,
         child=serializers.CharField(max_length=MAX_VALUE, allow_blank=True, trim_whitespace=False),

@@ -1,10 +1,12 @@
 """The life of a message: its states, and the only ways between them.
 
     queued ──▶ released ──▶ sending ──▶ sent ──▶ delivered
-      ▲  ╰──────────┴─ lease ran out, retry ─╯      ├──▶ undelivered ──▶ delivered (a late receipt corrects)
-      │                                             ╰──▶ unknown
-      ╰─ from released and sending
-    queued, released ──▶ canceled           queued, released, sending ──▶ failed | expired | unknown
+       ▲           │           │          ├────▶ undelivered
+       ╰───────────┴───────────╯          ╰────▶ unknown
+         lease ran out, another try
+
+    queued, released ──▶ canceled             sending ──▶ failed
+    queued, sending ──▶ expired, unknown      undelivered, unknown, expired ──▶ delivered, by a late receipt
 
 Every change is one conditional UPDATE that names the edge (`dispatch.transitions`): a state never moves any other way,
 so a late receipt, a stale task or a second worker finds nothing to change.
@@ -30,7 +32,6 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
     {
         (State.QUEUED, State.RELEASED),
         (State.QUEUED, State.CANCELED),
-        (State.QUEUED, State.FAILED),
         (State.QUEUED, State.EXPIRED),
         (State.QUEUED, State.UNKNOWN),  # its time ran out, and an earlier try may have gone through
         (State.RELEASED, State.SENDING),

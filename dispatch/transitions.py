@@ -27,8 +27,8 @@ WITH change AS (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
         %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(in_doubt)s::bool[],
-        %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[]
-    ) AS c(id, release, target, due_at, lease_until, connection_id, in_doubt, code, detail, data)
+        %(repeat_until)s::timestamptz[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[]
+    ) AS c(id, release, target, due_at, lease_until, connection_id, in_doubt, repeat_until, code, detail, data)
 ), locked AS (
     SELECT m.id, m.state FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
 ), moved AS (
@@ -40,6 +40,7 @@ WITH change AS (
         lease_until = c.lease_until,
         connection_id = COALESCE(c.connection_id, m.connection_id),
         in_doubt = COALESCE(c.in_doubt, m.in_doubt),
+        repeat_until = COALESCE(m.repeat_until, c.repeat_until),
         error_code = COALESCE(c.code, m.error_code),
         error_detail = COALESCE(c.detail, m.error_detail),
         updated_at = clock_timestamp()
@@ -70,8 +71,8 @@ SELECT id, release, tries, source, target FROM moved
 class Change:
     """One wanted move. What is None stays as it is, except `lease_until`, which ends with the state that had it.
 
-    `release`: move only if the message is still in that release. `code` and `detail`: the error to show; "" clears it.
-    `data`: goes into the event: codes, names and numbers only.
+    `release`: move only if the message is still in that release. `repeat_until`: set once, by the first doubt.
+    `code`, `detail`: the error to show; "" clears it. `data`: goes into the event: codes, names and numbers only.
     """
 
     message_id: UUID
@@ -81,6 +82,7 @@ class Change:
     lease_until: datetime | None = None
     connection_id: int | None = None
     in_doubt: bool | None = None
+    repeat_until: datetime | None = None
     code: str | None = None
     detail: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -120,6 +122,7 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "lease_until": [change.lease_until for change in changes],
         "connection": [change.connection_id for change in changes],
         "in_doubt": [change.in_doubt for change in changes],
+        "repeat_until": [change.repeat_until for change in changes],
         "code": [change.code for change in changes],
         "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
         "data": [json.dumps(dict(change.data)) for change in changes],

@@ -10,8 +10,8 @@
 Whatever would be due after the message's deadline ends instead: expired, or unknown if an attempt is in doubt.
 """
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -24,7 +24,7 @@ from dispatch.vocabulary import AttemptOutcome
 
 @dataclass(frozen=True, slots=True)
 class NotSent:
-    """We gave up before the call: the lease was about to end, or the worker is stopping."""
+    """We gave up before the call: the lease was about to end, the connection was paused, or the worker is stopping."""
 
     code: str = "not_sent"
     detail: str = ""
@@ -35,13 +35,16 @@ Ending = Outcome | NotSent
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A message that one worker holds: the row's facts, and the attempt it wrote."""
+    """A message that one worker holds: the row's facts, and the attempt it wrote.
+
+    `remembers_for`: seconds in which the provider recognises a repeat of the message; 0 if it never does.
+    """
 
     message_id: UUID
     release: int
     attempt: int
     connection_id: int
-    deduplicates: bool
+    remembers_for: float
     in_doubt: bool
     expires_at: datetime
 
@@ -73,8 +76,9 @@ def decide(claim: Claim, ending: Ending, now: datetime) -> Change:
             return _again(claim, now + backoff.delay(claim.attempt, ending.after), ending, claim.in_doubt)
         case NotSent():
             return _again(claim, now, ending, claim.in_doubt)
-        case Unknown() if claim.deduplicates:
-            return _again(claim, now + backoff.delay(claim.attempt), ending, in_doubt=True)
+        case Unknown() if claim.remembers_for:
+            change = _again(claim, now + backoff.delay(claim.attempt), ending, in_doubt=True)
+            return replace(change, repeat_until=now + timedelta(seconds=claim.remembers_for))
         case Unknown():
             return _change(claim, State.UNKNOWN, in_doubt=True, code=ending.code, detail=ending.detail)
 

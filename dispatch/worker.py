@@ -3,6 +3,7 @@
 - A task body that can't be decoded is rejected, so that it reaches the dead-letter exchange; Celery acknowledges it,
   which loses it.
 - The 28 delay queues that Celery declares beside quorum queues are left out: nothing here has a countdown or an ETA.
+- A warm shutdown waits for the calls under way, not for those that a task has yet to begin.
 - Database connections live as long as their thread, and dead ones are dropped around each task.
 - Queues follow the connections: a connection made while the worker runs is subscribed to within seconds.
 """
@@ -15,7 +16,7 @@ from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutt
 from celery.worker.consumer import Consumer
 from django.db import close_old_connections, connections
 
-from dispatch import directory, topology
+from dispatch import directory, sending, topology
 from sendmsg.celery import app
 
 logger = logging.getLogger(__name__)
@@ -76,7 +77,8 @@ def start_watch(sender: Any, **kwargs: Any) -> None:
 
 
 @worker_shutting_down.connect
-def stop_watch(**kwargs: Any) -> None:
+def stop(**kwargs: Any) -> None:
+    sending.stopping.set()
     if _watch is not None:
         _watch.stopping.set()
 

@@ -3,18 +3,8 @@
 Threads, because a request waits for Postgres, which lets the others run.
 """
 
-import os
-from typing import Any
-
-from prometheus_client import multiprocess
-
 worker_class = "gthread"
 threads = 8
 keepalive = 75  # seconds; at the default of 2, clients' and providers' kept connections break under their next request
 graceful_timeout = 30  # seconds for requests under way when a deploy stops the process
 control_socket_disable = True  # nobody uses it, and its default place is shared by all gunicorns of a user
-
-
-def child_exit(server: Any, worker: Any) -> None:
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        multiprocess.mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from django.http.request import validate_host
 from kombu import Queue
 
 from sendmsg import __version__
@@ -23,6 +24,8 @@ DEBUG = ENVIRONMENT["DEBUG"]
 ALLOWED_HOSTS = ENVIRONMENT["ALLOWED_HOSTS"]
 PUBLIC_URL = ENVIRONMENT["PUBLIC_URL"]
 METRICS_TOKEN = ENVIRONMENT["METRICS_TOKEN"]
+if not validate_host(urlsplit(PUBLIC_URL).hostname or "", ALLOWED_HOSTS):
+    refuse("ALLOWED_HOSTS", "lacks the host of PUBLIC_URL: every receipt would be refused")
 
 ROOT_URLCONF = "sendmsg.urls"
 WSGI_APPLICATION = "sendmsg.wsgi.application"

@@ -49,7 +49,7 @@ VARIABLES: Final = (
         "DEFAULT_VALIDITY", seconds(60, 604_800), "86400", "Seconds a message may be tried when it names no valid_for."
     ),
     Variable("RELAY_BATCH", whole(1, 10_000), "500", "Messages the relay releases in one step."),
-    Variable("RELAY_POLL", seconds(0.01, 60), "1", "Seconds an idle relay waits when nothing wakes it."),
+    Variable("RELAY_POLL", seconds(0.01, 10), "1", "Seconds an idle relay waits when nothing wakes it."),
     Variable(
         "RELEASE_LEASE",
         seconds(1, 3600),

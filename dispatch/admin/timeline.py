@@ -9,6 +9,7 @@ from django.db import Error
 from dispatch.models import Message
 from sendmsg.logs.models import Event
 
+CLOCKS = timedelta(hours=1)  # how far our clock and the database's may be apart
 MAX_LINES = 1000  # of a timeline on one page; a day of retries makes about three hundred
 
 
@@ -32,7 +33,7 @@ def timeline(message: Message) -> list[Line] | None:
     """What happened to a message, oldest first; None while the logs database can't tell."""
     try:
         # An event is never older than its message: the bound leaves older partitions alone.
-        events = list(Event.objects.filter(message_id=message.id, at__gte=message.created_at)[:MAX_LINES])
+        events = list(Event.objects.filter(message_id=message.id, at__gte=message.created_at - CLOCKS)[:MAX_LINES])
     except Error:
         return None
     before: Sequence[datetime] = [message.created_at, *(event.at for event in events)]

@@ -103,12 +103,14 @@ class Capabilities:
 
     `batch_size`: the most messages one HTTP call takes. `deduplicates`: a repeated message id is recognised and not
     sent again, so repeating resolves an unknown outcome. `fetches_status`: the outcome can be asked for later.
+    `remembers_for`: seconds from the first try in which it recognises a repeat; 23 hours of the usual 24, for safety.
     """
 
     channels: frozenset[str]
     batch_size: int
     deduplicates: bool
     fetches_status: bool
+    remembers_for: float = 82_800.0
 
 
 @dataclass(frozen=True, slots=True)

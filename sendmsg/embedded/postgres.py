@@ -85,6 +85,7 @@ class EmbeddedPostgres(Server):
         if self._place.sheltered:
             shutil.rmtree(home, ignore_errors=True)
             open_shelter(home)
+            (home / "belongs-to").write_text(f"{self.folder}\n")  # for whoever finds it
         draft, password = home / "data.draft", home / "initdb-password"
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)

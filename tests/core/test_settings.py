@@ -67,6 +67,7 @@ def manage(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
         ({"LOGS_DATABASE_URL": COMPLETE["DATABASE_URL"]}, "LOGS_DATABASE_URL names the same database as DATABASE_URL"),
         ({"SEND_LEASE": "29.9", "TOTAL_TIMEOUT": "15"}, "SEND_LEASE must be at least twice TOTAL_TIMEOUT"),
         ({"RETRY_BASE": "10", "RETRY_CAP": "9"}, "RETRY_CAP must not be under RETRY_BASE"),
+        ({"PUBLIC_URL": "https://gateway.example"}, "ALLOWED_HOSTS lacks the host of PUBLIC_URL"),
         ({"DEBUG": "maybe"}, "DEBUG expected true or false"),
         ({"BROKER_URL": "sqs://"}, "BROKER_URL expected a URL that starts with amqp://"),
         ({"dotenv": "SECRT_KEY=x\n"}, "SECRT_KEY in .env is not a setting of SendMSG"),
@@ -87,8 +88,8 @@ def test_a_lease_of_exactly_twice_the_timeout_will_do(load: Callable[..., dict[s
 
 
 def test_an_https_address_turns_on_what_belongs_to_it(load: Callable[..., dict[str, Any]]) -> None:
-    secure = load(PUBLIC_URL="https://gateway.example/")
-    plain = load(PUBLIC_URL="http://gateway.example")
+    secure = load(PUBLIC_URL="https://gateway.example/", ALLOWED_HOSTS="gateway.example")
+    plain = load(PUBLIC_URL="http://gateway.example", ALLOWED_HOSTS="gateway.example")
 
     switches = ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_HSTS_SECONDS")
     assert [bool(secure[name]) for name in switches] == [True] * 4

@@ -8,7 +8,6 @@ from django.utils import timezone
 from dispatch import attempts, directory
 from dispatch.attempts import Held, Settlement
 from dispatch.models import Attempt, Message, ProviderReference
-from dispatch.providers import registry
 from dispatch.providers.base import Accepted, Rejected, Unknown
 from dispatch.states import State
 from tests.cast import Member
@@ -26,7 +25,7 @@ def entry(db: None) -> directory.Entry:
 
 def claim(entry: directory.Entry, *messages: Message, release: int = 1) -> list[Held]:
     references = [(message.id, release) for message in messages]
-    return attempts.claim(references, entry, registry.get(entry.provider))
+    return attempts.claim(references, entry)
 
 
 def waiting(alice: Member, **fields: object) -> Message:

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from uuid import uuid4
 
 import pytest
@@ -57,7 +58,7 @@ def test_an_idle_line_starts_at_once_and_goes_at_its_pace(name: str) -> None:
     starts = pacing.book(name, 10, [1] * 5)
 
     assert starts[0] - now < 0.1
-    assert [round(later - start, 3) for start, later in zip(starts, starts[1:], strict=False)] == [0.1] * 4
+    assert [round(later - start, 3) for start, later in pairwise(starts)] == [0.1] * 4
 
 
 def test_a_message_of_three_parts_takes_three_slots(name: str) -> None:

@@ -17,11 +17,11 @@ CLAIM = Claim(
     release=3,
     attempt=1,
     connection_id=1,
-    deduplicates=True,
+    remembers_for=3600.0,
     in_doubt=False,
     expires_at=NOW + timedelta(hours=1),
 )
-BLIND = replace(CLAIM, deduplicates=False)
+BLIND = replace(CLAIM, remembers_for=0.0)
 LATE = replace(CLAIM, expires_at=NOW)
 
 
@@ -65,6 +65,11 @@ def test_a_retry_that_would_be_due_after_the_deadline_ends_now() -> None:
     soon = replace(CLAIM, expires_at=NOW + timedelta(seconds=29))
 
     assert decide(soon, Retry("throttled", "", 30), NOW).target is State.EXPIRED
+
+
+def test_a_doubt_says_until_when_a_repeat_is_recognised() -> None:
+    assert decide(CLAIM, Unknown("timeout", ""), NOW).repeat_until == NOW + timedelta(hours=1)
+    assert decide(CLAIM, Retry("throttled", "", 30), NOW).repeat_until is None
 
 
 def test_what_was_not_sent_is_due_at_once() -> None:

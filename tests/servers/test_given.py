@@ -85,16 +85,17 @@ def test_databases_are_made_beside_the_given_one_and_dropped(postgres_server: Po
 
 def test_redis_keys_of_others_are_left_alone(redis_server: Redis) -> None:
     client = redis.Redis.from_url(redis_server.url())
-    client.set("theirs", "kept")
+    theirs = f"theirs-{secrets.token_hex(4)}"
+    client.set(theirs, "kept")
     given = GivenRedis(redis_server.url())
     given.start()
     client.set(f"{given.prefix}:one", 1)
 
     given.remove()
 
-    assert client.get("theirs") == b"kept"
+    assert client.get(theirs) == b"kept"
     assert client.get(f"{given.prefix}:one") is None
-    client.delete("theirs")
+    client.delete(theirs)
     client.close()
 
 

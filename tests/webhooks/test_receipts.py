@@ -15,7 +15,6 @@ from redis.exceptions import RedisError
 from dispatch import attempts, directory
 from dispatch.attempts import Settlement
 from dispatch.models import Connection, DeadLetter, Message
-from dispatch.providers import registry
 from dispatch.providers.base import Accepted
 from dispatch.states import State
 from sendmsg import redis
@@ -131,7 +130,7 @@ def test_a_receipt_that_overtakes_our_own_send_waits_for_it(
 ) -> None:
     message = make_message(alice.account, state=State.RELEASED, connection=line, release=1)
     entry = directory.entries()["sendmsg"]
-    [held] = attempts.claim([(message.id, 1)], entry, registry.get("sendmsg"))
+    [held] = attempts.claim([(message.id, 1)], entry)
     post(report("snd_1"))
     pump.step()
     assert (results(), state(message)) == ({"delivered": "parked"}, State.SENDING)
@@ -232,6 +231,19 @@ def test_a_parser_with_a_mistake_holds_up_nobody_else(
 
     assert DeadLetter.objects.get().reason == "parser_error"
     assert (state(sent), left()) == (State.DELIVERED, 0)
+
+
+def test_a_connection_that_is_younger_than_the_pumps_list_is_found(alice: Member, pump: ReceiptsPump) -> None:
+    make_connection("older")
+    directory.entries()
+    younger = Connection.objects.create(name="younger", provider="sendmsg", base_url="http://127.0.0.1:1")
+    message = make_message(alice.account, state=State.SENT, connection=younger)
+    make_reference(message, "snd_1")
+    put(report("snd_1"), "younger")
+
+    pump.step()
+
+    assert (state(message), DeadLetter.objects.count()) == (State.DELIVERED, 0)
 
 
 @pytest.mark.django_db(transaction=True)

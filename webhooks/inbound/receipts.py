@@ -56,6 +56,9 @@ class ReceiptsPump(Pump):
 def store(entries: Sequence[Buffered]) -> None:
     """Write the receipts of buffered webhooks as parked rows; reports that are known already are dropped."""
     connections = directory.entries()
+    if any(entry.connection not in connections for entry in entries):
+        directory.forget()  # the web process knew a connection that is younger than our list
+        connections = directory.entries()
     rows: dict[tuple[int, str, str], Receipt] = {}
     for entry in entries:
         connection = connections.get(entry.connection)

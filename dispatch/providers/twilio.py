@@ -1,0 +1,109 @@
+"""Twilio's Messages resource (API version 2010-04-01): SMS and WhatsApp, one form POST per message.
+
+Twilio takes no idempotency key and no reference of ours, so a message whose outcome is unknown must not be repeated. It
+says of its codes that they are refined over time: what the table doesn't name is decided by the HTTP status.
+"""
+
+from base64 import b64encode
+from typing import ClassVar, Final
+from urllib.parse import quote, urlencode
+
+from dispatch.providers.answers import Answer, ask, number
+from dispatch.providers.base import (
+    Accepted,
+    Capabilities,
+    ConnectionConfig,
+    HttpProvider,
+    Outbound,
+    Outcome,
+    Rejected,
+    Report,
+    Retry,
+    Unavailable,
+    Unknown,
+    Verdict,
+    provider_id,
+)
+from dispatch.providers.tables import Code, ErrorTable
+
+VALIDITY: Final = (1, 36_000)  # seconds, `ValidityPeriod`; without one, Twilio keeps a message for the longest
+
+_ROWS: Final[dict[Code, Verdict]] = {
+    **dict.fromkeys(("10001", "20003", "20005", "30002"), Verdict(Unavailable, "unauthorized")),  # account or token
+    **dict.fromkeys(("20429", "63017", "63018"), Verdict(Retry, "throttled")),
+    **dict.fromkeys(("20500", "20503"), Verdict(Unknown, "server_error")),  # Twilio: look it up before sending again
+    **dict.fromkeys(("21211", "21214", "21217", "21604", "63003", "63024"), Verdict(Rejected, "invalid_recipient")),
+    **dict.fromkeys(("21212", "21603", "21606", "21659", "21660", "21661"), Verdict(Rejected, "invalid_sender")),
+    **dict.fromkeys(("21703", "21704", "21910", "63007"), Verdict(Rejected, "invalid_sender")),  # of the service
+    **dict.fromkeys(("21408", "21612", "21614", "21635", "63015"), Verdict(Rejected, "unroutable")),
+    **dict.fromkeys(("21609", "21705"), Verdict(Unavailable, "misconfigured")),  # receipt URL, messaging service
+    "21610": Verdict(Rejected, "opted_out"),
+    "21611": Verdict(Retry, "too_early"),  # this sender's queue is full; others go on
+    "21617": Verdict(Rejected, "too_large"),
+    "30007": Verdict(Rejected, "content_rejected"),
+    "63016": Verdict(Rejected, "content_rejected"),  # WhatsApp outside the 24-hour window: only a template is taken
+}
+_ERRORS: Final = ErrorTable(_ROWS)
+
+STATUSES: Final = {
+    **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), "sent"),
+    **dict.fromkeys(("delivered", "read"), "delivered"),
+    **dict.fromkeys(("undelivered", "failed", "canceled"), "undelivered"),
+}
+"""Twilio's word for what became of a message → `ReceiptStatus`."""
+
+
+class TwilioProvider(HttpProvider):
+    """Credentials: `account_sid`, and `auth_token` or the pair `api_key` (its SID) and `api_key_secret`.
+
+    With `messaging_service_sid`, the service chooses the sender of messages that name none.
+    """
+
+    slug: ClassVar[str] = "twilio"
+    capabilities: ClassVar[Capabilities] = Capabilities(
+        channels=frozenset({"sms", "whatsapp"}), batch_size=1, deduplicates=False, fetches_status=True
+    )
+
+    def __init__(self, config: ConnectionConfig) -> None:
+        super().__init__(config)
+        account = config.credential("account_sid")
+        user, password = account, "auth_token"
+        if "api_key" in config.credentials:
+            user, password = config.credential("api_key"), "api_key_secret"
+        basic = b64encode(f"{user}:{config.credential(password)}".encode()).decode()
+        self._headers = {"Authorization": f"Basic {basic}"}
+        self._messages = f"{self.base_url}/2010-04-01/Accounts/{quote(account, safe='')}/Messages"
+        self._common = {}
+        if "messaging_service_sid" in config.credentials:
+            self._common["MessagingServiceSid"] = config.credential("messaging_service_sid")
+        if config.receipt_url:
+            self._common["StatusCallback"] = config.receipt_url
+
+    def attempt(self, message: Outbound) -> Outcome:
+        headers = {**self._headers, "Content-Type": "application/x-www-form-urlencoded"}
+        body = urlencode(self._submission(message)).encode()
+        return _outcome(ask(self.http, "POST", f"{self._messages}.json", headers, body=body))
+
+    def fetch_status(self, reference: str) -> Report | None:
+        answer = ask(self.http, "GET", f"{self._messages}/{quote(reference, safe='')}.json", self._headers)
+        status = answer.at("status")
+        if answer.status != 200 or not isinstance(status, str):
+            return None
+        return Report(STATUSES.get(status, "unknown"), number(answer.at("error_code")) or "")
+
+    def _submission(self, message: Outbound) -> dict[str, str]:
+        prefix = "whatsapp:" if message.channel == "whatsapp" else ""
+        submission = {"To": prefix + message.to, "Body": message.body, **self._common}
+        if message.sender:
+            submission["From"] = prefix + message.sender
+        if message.valid_for is not None:
+            shortest, longest = VALIDITY
+            submission["ValidityPeriod"] = str(int(min(max(message.valid_for, shortest), longest)))
+        return submission
+
+
+def _outcome(answer: Answer) -> Outcome:
+    if answer.succeeded:
+        given = provider_id(answer.at("sid"))
+        return Accepted((given,)) if given else answer.outcome(_ERRORS, None)
+    return answer.outcome(_ERRORS, number(answer.at("code")))
