@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pytest
 
 from sendmsg.embedded.process import EmbeddedServerError
+from sendmsg.variables import VARIABLES
 from tests.servers.errors import NoServer
 from tests.servers.obtain import (
     Broker,
@@ -32,13 +33,16 @@ RABBITMQ = obtain_rabbitmq()
 EXTRA_RABBITMQ = RABBITMQ if isinstance(RABBITMQ, PrivateRabbitMQ) else PrivateRabbitMQ()
 """The broker that may be stopped and killed: never one that somebody gave us."""
 
+# Neither `.env` nor the shell of whoever runs the tests may change what they test.
+for variable in VARIABLES:
+    os.environ.pop(f"{variable.name}_FILE", None)
+    if variable.default is not None:
+        os.environ[variable.name] = variable.default
 os.environ.update(
     {
         "DJANGO_SETTINGS_MODULE": "sendmsg.settings",
         "SECRET_KEY": "a-secret-key-for-tests-that-is-long-enough-to-pass-every-check",
         "CREDENTIALS_KEYS": base64.urlsafe_b64encode(b"k" * 32).decode(),
-        "DEBUG": "false",
-        "ALLOWED_HOSTS": "localhost,127.0.0.1",
         "DATABASE_URL": POSTGRES.database_url,
         "LOGS_DATABASE_URL": POSTGRES.logs_database_url,
         "REDIS_URL": REDIS.url(),

@@ -12,6 +12,7 @@ from sendmsg.errors import UnknownProvider
 PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sendmsg": "dispatch.providers.sendmsg.SendMSGProvider",
+        "twilio": "dispatch.providers.twilio.TwilioProvider",
     }
 )
 

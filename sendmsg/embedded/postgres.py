@@ -71,6 +71,7 @@ class EmbeddedPostgres(Server):
     def _launch(self, log: IO[bytes]) -> subprocess.Popen[bytes]:
         if not (self.folder / "data").exists():
             self._initialise(log)
+        self._forget_reused_pid()
         settings = (f"port={self.port}", *SETTINGS, *(() if self.durable else NOT_DURABLE))
         options = [part for setting in settings for part in ("-c", setting)]
         # Nobody waits for a supervisor that died: end at once, and recover at the next start.
@@ -110,6 +111,16 @@ class EmbeddedPostgres(Server):
         draft.rename(self.data)
         if self._place.sheltered:
             (self.folder / "data").symlink_to(self.data)
+
+    def _forget_reused_pid(self) -> None:
+        """PostgreSQL refuses to start while its last process id is in use, as it may be after a reboot.
+
+        By now nothing works on the data, so whoever has that id is somebody else.
+        """
+        pid_file = self.data / "postmaster.pid"
+        with contextlib.suppress(FileNotFoundError, ValueError, IndexError, ProcessLookupError):
+            os.kill(int(pid_file.read_text().splitlines()[0]), 0)
+            pid_file.unlink()
 
     def _spawn(
         self, program: str, arguments: Sequence[str], folder: Path, log: IO[bytes], death_signal: signal.Signals

@@ -7,8 +7,11 @@ away must not turn a task's failure into a crash of its acknowledgement, so its 
 import logging
 from typing import Any
 
+from django.conf import settings
 from django.db import Error
+from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend
+from django_celery_results.models import TaskResult
 
 logger = logging.getLogger(__name__)
 
@@ -22,3 +25,8 @@ class FailureBackend(DatabaseBackend):  # type: ignore[misc]  # the package is u
         except Error as error:
             logger.error("task failure not stored task=%s reason=%s", task_id, type(error).__name__)
             return result
+
+
+def purge() -> int:
+    """Delete failures older than CELERY_RESULT_EXPIRES: Celery leaves that to a scheduler, and there is none here."""
+    return TaskResult.objects.filter(date_done__lt=timezone.now() - settings.CELERY_RESULT_EXPIRES).delete()[0]

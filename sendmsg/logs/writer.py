@@ -1,10 +1,12 @@
 """The log writer: moves events from the journal to the logs database, in bulk.
 
 Promises: an event leaves the journal only after the logs database has it; writing one twice changes nothing; while
-the logs database is away the entries wait and nothing else notices. Several writers may run side by side.
+the logs database is away the entries wait and nothing else notices. Several writers may run side by side. They also
+clear away old task failures.
 """
 
 import json
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,10 +14,11 @@ from django.db import Error, connections, transaction
 from psycopg2.extras import execute_values
 
 from sendmsg.journal.models import JournalEntry
-from sendmsg.logs import partitions
+from sendmsg.logs import partitions, results
 from sendmsg.logs.router import LOGS
 from sendmsg.pump import Pump
 
+PURGE_EVERY = 3600.0  # seconds between deletions of old task failures
 BATCH = 500  # journal entries a step; each may hold the events of a whole task
 INSERT = """
 INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON CONFLICT (id, at) DO NOTHING
@@ -26,7 +29,14 @@ class LogWriter(Pump):
     name = "logs"
     poll = 0.1  # seconds; a timeline that lags a blink is fine, a poll that costs is not
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._purge_at = 0.0
+
     def step(self) -> int:
+        if time.monotonic() >= self._purge_at:
+            self._purge_at = time.monotonic() + PURGE_EVERY
+            results.purge()
         with transaction.atomic():
             entries = list(JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
             if not entries:

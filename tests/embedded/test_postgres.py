@@ -3,14 +3,16 @@ import os
 import signal
 import socket
 import stat
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import psycopg2
 import pytest
 
+from sendmsg.embedded.placement import place
 from sendmsg.embedded.postgres import EmbeddedPostgres
-from sendmsg.embedded.process import HOST, EmbeddedServerError, processes_in
+from sendmsg.embedded.process import HOST, EmbeddedServerError, processes_in, spawn
 from tests.embedded.runs import killed_run
 from tests.servers.ports import taken
 from tests.waiting import eventually
@@ -65,6 +67,23 @@ def test_it_can_be_started_again_when_it_was_killed_by_somebody_else(postgres: E
     postgres.start()
 
     assert query(postgres.url("postgres"), "SELECT 1") == [(1,)]
+
+
+def test_it_starts_when_another_program_has_its_last_process_id(postgres: EmbeddedPostgres) -> None:
+    postgres.start()
+    postgres.kill()
+    account = place(postgres.folder).account
+    other = spawn(["/bin/sleep", "60"], folder=Path("/"), output=subprocess.DEVNULL, environment={}, account=account)
+    pid_file = postgres.data / "postmaster.pid"
+    _, *rest = pid_file.read_text().splitlines()
+    pid_file.write_text("\n".join([str(other.pid), *rest]) + "\n")
+
+    postgres.start()
+
+    assert query(postgres.url("postgres"), "SELECT 1") == [(1,)]
+    assert other.poll() is None
+    other.kill()
+    other.wait()
 
 
 def test_other_users_of_the_machine_do_not_get_in(postgres: EmbeddedPostgres) -> None:

@@ -1,14 +1,17 @@
 """What Celery stores: failures, in the logs database, and never in the way of sending."""
 
 import logging
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 from celery import states
 from celery.app.task import Context
+from django.utils import timezone
 from django_celery_results.models import TaskResult
 
 from sendmsg.celery import app
+from sendmsg.logs import results
 from sendmsg.logs.results import FailureBackend
 from tests.outages import database_away
 
@@ -61,3 +64,12 @@ def test_without_the_logs_database_a_failure_is_a_line_in_the_log(
     ]
     backend.mark_as_failure(task, ValueError("private"), "the traceback")
     assert TaskResult.objects.count() == 1
+
+
+def test_failures_are_deleted_when_their_time_is_over(backend: FailureBackend) -> None:
+    old, young = (TaskResult.objects.create(task_id=str(uuid4()), status="FAILURE") for _ in range(2))
+    TaskResult.objects.filter(pk=old.pk).update(date_done=timezone.now() - timedelta(days=31))
+
+    assert results.purge() == 1
+
+    assert TaskResult.objects.get() == young

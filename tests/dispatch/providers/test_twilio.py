@@ -2,18 +2,18 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 from urllib.parse import parse_qsl
 from uuid import UUID
 
 import pytest
 
-from dispatch.providers.base import Accepted, ConnectionConfig, Outcome, Rejected, Report, Retry, Unavailable, Unknown
+from dispatch.providers.base import Accepted, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.twilio import STATUSES, TwilioProvider
-from dispatch.vocabulary import ReceiptStatus
-from sendmsg.errors import ConfigurationError, NotSent, OutcomeUnknown
-from tests.dispatch.providers.contract import TO, ProviderContract, message
-from tests.faults import Fault, FaultServer, Received, Wire, answer, hang, html, json_answer, refused_url
+from sendmsg.errors import ConfigurationError
+from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.status_contract import StatusContract
+from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
 
 ACCOUNT = "AC0123456789abcdef0123456789abcdef"
@@ -23,7 +23,7 @@ MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages"
 
 
 def error(status: int, code: object, headers: Mapping[str, str] | None = None) -> Fault:
-    content = {"code": code, "message": f"{TO} is at fault.", "more_info": "https://www.twilio.com/docs", "status": status}
+    content = {"code": code, "message": f"{TO} is at fault.", "more_info": "https://example.com", "status": status}
     return json_answer(status, content, headers)
 
 
@@ -35,7 +35,7 @@ def form(request: Received) -> dict[str, str]:
     return dict(parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
 
 
-class TestTwilio(ProviderContract):
+class TestTwilio(StatusContract):
     provider = TwilioProvider
     credentials: ClassVar[Mapping[str, str]] = {"account_sid": ACCOUNT, "auth_token": TOKEN}
     rejections: ClassVar[Mapping[str, Fault]] = {
@@ -50,6 +50,7 @@ class TestTwilio(ProviderContract):
     unauthorized = (error(401, 20003), error(403, 20003), error(403, 20005), error(400, 30002))
     unavailable = (answer(503), error(404, 20404), error(400, 21609), answer(307))
     doubtful = (error(500, 20500), error(503, 20503), answer(502), answer(504), answer(303))
+    words = STATUSES
     idless = (json_answer(201, {"status": "queued"}), *map(accepted, (None, "", 7, [], "a b", "é", "x" * 129)))
 
     def accept(self, wire: Wire) -> bool:
@@ -63,6 +64,13 @@ class TestTwilio(ProviderContract):
 
     def provider_id(self, message_id: UUID) -> str:
         return SID  # Twilio is told nothing that an id could be derived from
+
+    def report(self, word: object, error_code: str | None = None) -> Fault:
+        code = int(error_code) if error_code else None
+        return json_answer(200, {**payload("twilio/undelivered"), "status": word, "error_code": code})
+
+    def status_path(self, reference: str) -> str:
+        return f"{MESSAGES}/{reference}.json"
 
     def test_a_repeat_carries_the_same_id(self, server: FaultServer) -> None:
         """There is no place for one, so a repeat may send twice; the capabilities say so."""
@@ -151,48 +159,5 @@ class TestTwilio(ProviderContract):
     ) -> None:
         assert self.outcome(server, error(status, code)) == expected
 
-
-class TestStatus:
-    """Asking for what became of a message."""
-
-    def adapter(self, base_url: str, **config: Any) -> TwilioProvider:
-        credentials = {"account_sid": ACCOUNT, "auth_token": TOKEN}
-        return TwilioProvider(ConnectionConfig("main", base_url, credentials, None, 4, 1.0, 1.0, 2.0, **config))
-
-    def test_the_message_is_read_by_its_sid(self) -> None:
-        with FaultServer(json_answer(200, payload("twilio/undelivered"))) as server:
-            report = self.adapter(server.url).fetch_status(SID)
-
-        assert report == Report("undelivered", "30005")
-        assert (server.requests[0].method, server.requests[0].path) == ("GET", f"{MESSAGES}/{SID}.json")
-        assert server.requests[0].headers["authorization"].startswith("Basic ")
-
-    @pytest.mark.parametrize(
-        ("status", "expected"),
-        [("queued", "sent"), ("delivered", "delivered"), ("read", "delivered"), ("teleported", "unknown")],
-    )
-    def test_its_words_become_ours(self, status: str, expected: str) -> None:
-        with FaultServer(json_answer(200, {"status": status, "error_code": None})) as server:
-            assert self.adapter(server.url).fetch_status(SID) == Report(expected)
-
-    @pytest.mark.parametrize(
-        "fault", [error(404, 20404), error(401, 20003), error(429, 20429), html(200), json_answer(200, {"status": 1})]
-    )
-    def test_it_may_not_know(self, fault: Fault) -> None:
-        with FaultServer(fault) as server:
-            assert self.adapter(server.url).fetch_status(SID) is None
-
-    def test_a_failed_call_is_raised(self) -> None:
-        with pytest.raises(NotSent):
-            self.adapter(refused_url()).fetch_status(SID)
-        with FaultServer(hang) as server, pytest.raises(OutcomeUnknown):
-            self.adapter(server.url).fetch_status(SID)
-
-    def test_a_reference_stays_one_segment_of_the_path(self) -> None:
-        with FaultServer(error(404, 20404)) as server:
-            self.adapter(server.url).fetch_status("../Calls?x#y")
-
-        assert server.requests[0].path == f"{MESSAGES}/..%2FCalls%3Fx%23y.json"
-
-    def test_every_word_of_ours_is_one(self) -> None:
-        assert set(STATUSES.values()) <= set(ReceiptStatus.values)
+    def test_a_report_has_twilios_error_code(self, server: FaultServer) -> None:
+        assert self.ask(server, json_answer(200, payload("twilio/undelivered"))) == Report("undelivered", "30005")
