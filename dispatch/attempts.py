@@ -147,5 +147,5 @@ def _finish_attempts(settlements: Sequence[Settlement]) -> None:
         )
         for item in settlements
     ]
-    with database.cursor() as cursor:
+    with database.cursor() as cursor, database.wrap_database_errors:  # execute_values goes past Django's cursor
         execute_values(cursor.cursor, FINISH, rows, template=FINISH_ROW, page_size=1000)

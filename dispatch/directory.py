@@ -1,8 +1,10 @@
 """The connections as every process sees them: read from the database, kept for a moment, never mutable.
 
-While the database is away the last list read goes on serving, so a webhook can still be verified and buffered.
+While the database is away the last list read goes on serving, so a webhook can still be verified and buffered. One that
+names an unknown provider, or whose credentials can't be read with our keys, is left out and logged.
 """
 
+import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -10,10 +12,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import Error
+from django.db.models import TextField
+from django.db.models.functions import Cast
 
 from dispatch.models import Connection
 from dispatch.providers import registry
 from dispatch.providers.base import ConnectionConfig, Provider
+from sendmsg.encryption import decrypt
+from sendmsg.errors import ConfigurationError
+
+logger = logging.getLogger(__name__)
 
 KEPT = 2.0  # seconds until a change in the admin is noticed
 
@@ -65,27 +73,36 @@ def entries() -> dict[str, Entry]:
     global _entries, _read_at
     if time.monotonic() - _read_at > KEPT:
         try:
-            _entries = {
-                row.name: Entry(
-                    id=row.pk,
-                    name=row.name,
-                    provider=row.provider,
-                    base_url=row.base_url,
-                    credentials=row.credentials,
-                    sandbox=row.sandbox,
-                    enabled=row.enabled,
-                    weight=row.weight,
-                    rate=row.rate,
-                    concurrency=row.concurrency,
-                    updated_at=row.updated_at,
-                )
-                for row in Connection.objects.all()
-            }
+            rows = Connection.objects.defer("credentials").annotate(token=Cast("credentials", TextField()))
+            _entries = {row.name: entry for row in rows if (entry := _read(row, row.token)) is not None}
         except Error:
             if not _entries:
                 raise
         _read_at = time.monotonic()
     return _entries
+
+
+def _read(row: Connection, token: str) -> Entry | None:
+    """None, and a line in the log, for a connection that can't work: it must not take the others with it."""
+    try:
+        registry.get(row.provider)
+        credentials = decrypt(token)
+    except ConfigurationError as error:
+        logger.error("connection left out name=%s reason=%s", row.name, error.detail)
+        return None
+    return Entry(
+        id=row.pk,
+        name=row.name,
+        provider=row.provider,
+        base_url=row.base_url,
+        credentials=credentials,
+        sandbox=row.sandbox,
+        enabled=row.enabled,
+        weight=row.weight,
+        rate=row.rate,
+        concurrency=row.concurrency,
+        updated_at=row.updated_at,
+    )
 
 
 def forget() -> None:

@@ -23,6 +23,7 @@ from dispatch.attempts import Held, Settlement
 from dispatch.directory import Entry
 from dispatch.providers.base import Provider, Retry, Unknown
 from dispatch.verdicts import NotSent, outcome_of
+from sendmsg.errors import ConfigurationError
 from sendmsg.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -73,13 +74,18 @@ _lines_lock = Lock()
 
 
 def line(name: str) -> Line | None:
-    """The open line to a connection, made anew when its row changed; None when there is no such connection."""
+    """The open line to a connection, made anew when its row changed; None when there is none, or it can't work."""
     entry = directory.entries().get(name)
     with _lines_lock:
         current = _lines.get(name)
         if entry is None or (current is not None and current.entry == entry):
             return current if entry is not None else None
-        made = Line(entry, entry.build(), ThreadPoolExecutor(entry.concurrency, thread_name_prefix=name))
+        try:
+            provider = entry.build()
+        except ConfigurationError as error:
+            logger.error("connection can't work name=%s reason=%s", name, error.detail)
+            return None
+        made = Line(entry, provider, ThreadPoolExecutor(entry.concurrency, thread_name_prefix=name))
         _lines[name] = made
     if current is not None:
         current.pool.shutdown(wait=False)  # calls under way finish; tasks that still hold the old line submit no more
@@ -90,8 +96,8 @@ def deliver_batch(name: str, references: Sequence[tuple[UUID, int]]) -> int:
     """Send the messages that are still ours to send; how many were claimed."""
     open_line = line(name)
     if open_line is None:
-        logger.warning("task for an unknown connection name=%s", name)  # its leases end, and routing chooses again
-        return 0
+        logger.warning("task for a connection that is not there name=%s", name)
+        return 0  # the leases end, and routing chooses again
     held = attempts.claim(references, open_line.entry)
     if held:
         _send_all(open_line, held)

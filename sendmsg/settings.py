@@ -101,7 +101,7 @@ def _database(name: str) -> dict[str, Any]:
 
 DATABASES = {"default": _database("DATABASE_URL"), "logs": _database("LOGS_DATABASE_URL")}
 DATABASE_ROUTERS = ["sendmsg.logs.router.LogsRouter"]
-if ENVIRONMENT["DATABASE_URL"] == ENVIRONMENT["LOGS_DATABASE_URL"]:
+if len({(each["HOST"], str(each["PORT"] or 5432), each["NAME"]) for each in DATABASES.values()}) == 1:
     refuse("LOGS_DATABASE_URL", "names the same database as DATABASE_URL: the logs need one of their own")
 
 # Redis
@@ -138,6 +138,7 @@ CELERY_TASK_QUEUES: list[Queue] = []  # connections are rows: workers and relay 
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_STORE_ERRORS_EVEN_IF_IGNORED = True  # failures only, in the logs database
 CELERY_RESULT_BACKEND = "sendmsg.logs.results:FailureBackend"
+CELERY_RESULT_EXTENDED = True  # the task's name and traceback; its arguments are ids
 CELERY_RESULT_EXPIRES = timedelta(days=30)
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are batches already
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False

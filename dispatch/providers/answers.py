@@ -31,10 +31,9 @@ class Answer:
         """What the content holds under these keys and indexes; None if it has another shape."""
         found: Any = self.content
         for step in path:
-            if not isinstance(found, dict if isinstance(step, str) else list):
-                return None
+            fits = isinstance(found, dict if isinstance(step, str) else list)
             try:
-                found = found[step]
+                found = found[step] if fits else None
             except (KeyError, IndexError):
                 return None
         return found

@@ -13,12 +13,10 @@ from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Final
+from typing import ClassVar, Final
 
 from dispatch.providers.base import HttpProvider, Outbound, Outcome, Rejected, Retry, Unavailable, Unknown
-from dispatch.providers.tables import ErrorTable
-from sendmsg.errors import MalformedAnswer, NotSent, OutcomeUnknown
-from sendmsg.http import Response
+from sendmsg.errors import NotSent, OutcomeUnknown
 
 _MAYBE_ONE_RECIPIENT: Final = frozenset({"invalid_recipient", "invalid_request", "opted_out", "unroutable"})
 """Refusals of a call that one of its recipients may be the reason of; the others are about what all have in common."""
@@ -40,7 +38,6 @@ class Call:
 class BatchHttpProvider(HttpProvider):
     """An adapter that makes one HTTP call for many messages: it implements `attempt_call`."""
 
-    errors: ClassVar[ErrorTable]
     validity_range: ClassVar[tuple[int, int]]  # seconds, both ends included; what lies outside is moved to the end
 
     @abstractmethod
@@ -94,18 +91,7 @@ class BatchHttpProvider(HttpProvider):
         except NotSent as error:
             return Unavailable(error.code, error.detail, after=None)
         except OutcomeUnknown as error:
-            if error.status is None or error.status < 300:
-                return Unknown(error.code, error.detail)
-            return self.errors.outcome(error.status, None, error.detail)  # the refusal arrived, if not its reasons
-
-
-def content_of(answer: Response) -> dict[str, Any]:
-    """The JSON object of an answer; empty if it has none."""
-    try:
-        content = answer.json()
-    except MalformedAnswer:
-        return {}
-    return content if isinstance(content, dict) else {}
+            return Unknown(error.code, error.detail)
 
 
 def digits(number: object) -> str:

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
+from dispatch.providers.answers import Answer, ask
 from dispatch.providers.base import (
     Accepted,
     Capabilities,
@@ -26,7 +27,7 @@ from dispatch.providers.base import (
     Verdict,
     word,
 )
-from dispatch.providers.batches import BatchHttpProvider, Call, content_of, digits
+from dispatch.providers.batches import BatchHttpProvider, Call, digits
 from dispatch.providers.tables import ErrorTable
 
 _TAKEN: Final = frozenset({"PENDING", "ACCEPTED", "DELIVERED"})
@@ -61,7 +62,7 @@ _ERRORS: Final = ErrorTable(
     }
 )
 
-RECEIPTS: Final[Mapping[str, str]] = MappingProxyType(
+STATUSES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "DELIVERED_TO_OPERATOR": "sent",  # in the group DELIVERED, but not at the handset yet
         "EXPIRED_DLR_UNKNOWN": "unknown",
@@ -73,7 +74,7 @@ RECEIPTS: Final[Mapping[str, str]] = MappingProxyType(
         "REJECTED": "undelivered",
     }
 )
-"""Values of `ReceiptStatus` by name of status, and by group for all other names."""
+"""Infobip's name of a status, or its group where the name is not here → `ReceiptStatus`."""
 
 
 class InfobipProvider(BatchHttpProvider):
@@ -84,7 +85,6 @@ class InfobipProvider(BatchHttpProvider):
     capabilities: ClassVar[Capabilities] = Capabilities(
         channels=frozenset({"sms"}), batch_size=1000, deduplicates=False, fetches_status=True
     )
-    errors: ClassVar[ErrorTable] = _ERRORS
     validity_range: ClassVar[tuple[int, int]] = (1, 172_800)  # 48 hours
 
     def __init__(self, config: ConnectionConfig) -> None:
@@ -92,27 +92,25 @@ class InfobipProvider(BatchHttpProvider):
         self._headers = {"Authorization": f"App {config.credential('api_key')}", "Accept": "application/json"}
 
     def attempt_call(self, call: Call) -> list[Outcome] | Outcome:
-        answer = self.http.request(
-            "POST", f"{self.base_url}/sms/3/messages", headers=self._headers, json={"messages": [self._message(call)]}
-        )
-        if not 200 <= answer.status < 300:
-            return _ERRORS.outcome(answer.status, None, f"HTTP {answer.status}", answer.retry_after())
-        results = _by_id(content_of(answer).get("messages"))
-        return [_outcome(message, results.get(str(message.message_id))) for message in call.messages]
+        submission = {"messages": [self._message(call)]}
+        answer = ask(self.http, "POST", f"{self.base_url}/sms/3/messages", self._headers, json=submission)
+        if not answer.succeeded:
+            return answer.outcome(_ERRORS, None)
+        results = _by_id(answer.at("messages"))
+        return [_outcome(answer, message, results.get(str(message.message_id))) for message in call.messages]
 
     def fetch_status(self, reference: str) -> Report | None:
-        """From the logs, which go back 48 hours: the reports would be given once only."""
-        answer = self.http.request(
-            "GET", f"{self.base_url}/sms/3/logs?messageId={quote(reference, safe='')}", headers=self._headers
-        )
-        found = _by_id(content_of(answer).get("results")).get(reference)
-        if answer.status != 200 or found is None:
-            return None
+        """From the logs, which go back 48 hours; the reports would be given once only."""
+        url = f"{self.base_url}/sms/3/logs?messageId={quote(reference, safe='')}"
+        answer = ask(self.http, "GET", url, self._headers)
+        found = _by_id(answer.at("results")).get(reference, {})
         name, group = _status(found)
+        if answer.status != 200 or group is None:
+            return None
         error = found.get("error")
         reason = word(error.get("name")) if isinstance(error, dict) else None
-        status = RECEIPTS.get(name or "") or RECEIPTS.get(group or "", "unknown")
-        return Report(status, reason or "" if status == "undelivered" else "")
+        status = STATUSES.get(name or "") or STATUSES.get(group, "unknown")
+        return Report(status, reason if reason and status == "undelivered" else "")
 
     def _message(self, call: Call) -> dict[str, Any]:
         message: dict[str, Any] = {
@@ -128,14 +126,13 @@ class InfobipProvider(BatchHttpProvider):
         return message
 
 
-def _outcome(message: Outbound, result: dict[str, Any] | None) -> Outcome:
+def _outcome(answer: Answer, message: Outbound, result: dict[str, Any] | None) -> Outcome:
     if result is None:
-        return Unknown("bad_answer", "HTTP 200 without a result for this message")
+        return answer.outcome(_ERRORS, None)
     name, group = _status(result)
     if group in _TAKEN:
         return Accepted((str(message.message_id),))
-    code = name if name in _ERRORS.codes else group
-    return _ERRORS.outcome(200, code, f"status {name or group or 'without a usable name'}")
+    return answer.outcome(_ERRORS, name if name in _ERRORS.codes else group)
 
 
 def _status(result: dict[str, Any]) -> tuple[str | None, str | None]:
@@ -147,6 +144,4 @@ def _status(result: dict[str, Any]) -> tuple[str | None, str | None]:
 def _by_id(results: object) -> dict[str, dict[str, Any]]:
     """The results by message id; none if they can't be read."""
     listed = results if isinstance(results, list) else []
-    return {
-        one["messageId"]: one for one in listed if isinstance(one, dict) and isinstance(one.get("messageId"), str)
-    }
+    return {one["messageId"]: one for one in listed if isinstance(one, dict) and isinstance(one.get("messageId"), str)}

@@ -13,6 +13,7 @@ PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "sendmsg": "dispatch.providers.sendmsg.SendMSGProvider",
         "twilio": "dispatch.providers.twilio.TwilioProvider",
+        "whatsapp_cloud": "dispatch.providers.whatsapp_cloud.WhatsAppCloudProvider",
     }
 )
 

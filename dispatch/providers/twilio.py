@@ -103,7 +103,7 @@ class TwilioProvider(HttpProvider):
 
 
 def _outcome(answer: Answer) -> Outcome:
-    if answer.succeeded:
-        given = provider_id(answer.at("sid"))
-        return Accepted((given,)) if given else answer.outcome(_ERRORS, None)
+    given = provider_id(answer.at("sid"))
+    if answer.succeeded and given is not None:
+        return Accepted((given,))
     return answer.outcome(_ERRORS, number(answer.at("code")))

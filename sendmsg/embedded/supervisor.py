@@ -27,6 +27,7 @@ FIRST_PAUSE = 0.5  # seconds before a child that died is started again; doubles 
 LONGEST_PAUSE = 30.0  # seconds
 SETTLED = 60.0  # seconds; a child that lived as long has its earlier deaths forgiven
 PATIENCE = 6.0  # seconds for all children to end after SIGTERM; a killed one loses nothing, its leases end
+ECHO = 0.5  # seconds in which several signals are one wish: make and a process manager pass on what we got already
 ANSWER = 0.2  # seconds that one question whether a child serves may take
 TAIL = 15  # lines of a log that an error shows
 
@@ -36,24 +37,48 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Ctrl-C, SIGTERM or the end of the terminal, as a flag that every wait looks at; a second one ends patience."""
+    """Ctrl-C, SIGTERM or the end of the terminal, as a flag that every wait looks at.
+
+    Asked again after `ECHO`, we are `urgent`, and nobody is given time to end.
+    """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.urgent = False
+        self._asked_at: float | None = None
+        self._terminal = False
 
     def listen(self) -> None:
+        """Take the signals from now on. The end of the terminal means nothing to `nohup`, nor to a background job."""
         signal.signal(signal.SIGINT, self._note)
         signal.signal(signal.SIGTERM, self._note)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup wants us to outlive the terminal
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
             signal.signal(signal.SIGHUP, self._note)
+            self._terminal = _foreground() == os.getpgrp()
 
     def check(self) -> None:
         """Raises `Stopped` once we were asked to stop."""
-        if self.count:
+        if self._terminal and _foreground() is None:  # make is told of the end, and keeps it from us
+            self.ask()
+        if self._asked_at is not None:
             raise Stopped
 
+    def ask(self) -> None:
+        now = time.monotonic()
+        if self._asked_at is None:
+            self._asked_at = now
+        elif now - self._asked_at > ECHO:
+            self.urgent = True
+
     def _note(self, number: int, frame: FrameType | None) -> None:
-        self.count += 1
+        self.ask()
+
+
+def _foreground() -> int | None:
+    """The process group that the terminal listens to; None without a terminal, or when it has gone."""
+    try:
+        return os.tcgetpgrp(0)
+    except OSError:
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,14 +222,14 @@ class Supervisor:
                 self._launch(running)
 
     def stop(self) -> None:
-        """End the children, those of a lower rank first, by force after `PATIENCE` or a second request."""
+        """End the children, those of a lower rank first, by force after `PATIENCE` or when it is urgent."""
         deadline = time.monotonic() + PATIENCE
         for rank in sorted({running.child.rank for running in self._running}):
             group = [running for running in self._running if running.child.rank == rank]
             for running in group:
                 running.terminate()
             while any(running.is_alive() for running in group):
-                if time.monotonic() > deadline or self._stop.count > 1:
+                if time.monotonic() > deadline or self._stop.urgent:
                     break
                 time.sleep(POLL)
             for running in group:

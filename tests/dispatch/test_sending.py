@@ -146,6 +146,14 @@ def test_a_message_for_a_connection_that_is_gone_is_left_to_its_lease(alice: Mem
     assert states(message) == [State.RELEASED]
 
 
+def test_a_connection_that_cannot_work_leaves_its_messages_to_their_lease(alice: Member, provider: Sandbox) -> None:
+    make_connection(name="sendmsg", base_url=provider.url, credentials={})
+    message = released(alice, "00")
+
+    assert deliver(message) == 0
+    assert states(message) == [State.RELEASED]
+
+
 def test_an_edited_connection_is_used_from_the_next_task_on(alice: Member, provider: Sandbox) -> None:
     make_connection(name="sendmsg", base_url=provider.url, credentials={"api_key": "wrong"})
     refused = released(alice, "00")

@@ -142,14 +142,26 @@ def test_stop_kills_who_does_not_listen(run: Run, monkeypatch: pytest.MonkeyPatc
     assert run.lines == ["worker did not end in time and is killed"]
 
 
-def test_a_second_request_to_stop_ends_patience(run: Run) -> None:
+def test_a_second_request_to_stop_ends_patience(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PATIENCE", 60)
     run.supervisor.start(python("worker", STUBBORN))
     [pid] = run.pids_when(1)
-    run.stop_request.count = 2
+    run.stop_request.ask()
+    monkeypatch.setattr(module, "ECHO", 0)
+    run.stop_request.ask()
 
     run.supervisor.stop()
 
     assert not is_alive(pid)
+
+
+def test_signals_that_come_together_are_one_request() -> None:
+    request = StopRequest()
+
+    request.ask()
+    request.ask()
+
+    assert not request.urgent
 
 
 def test_children_of_a_higher_rank_outlive_the_others(run: Run) -> None:
@@ -198,7 +210,7 @@ def test_waiting_until_ready_is_bounded(run: Run) -> None:
 
 def test_a_request_to_stop_ends_every_wait(run: Run) -> None:
     run.supervisor.start(Child("web", (sys.executable, "-c", FOREVER), says="never"))
-    run.stop_request.count = 1
+    run.stop_request.ask()
 
     with pytest.raises(Stopped):
         run.supervisor.wait_until_ready(20)

@@ -65,9 +65,7 @@ class Inbox:
 
     def wait_for(self, count: int) -> list[Receipt]:
         with self.changed:
-            assert self.changed.wait_for(lambda: len(self.receipts) >= count, DEADLINE), (
-                "receipts are missing"
-            )
+            assert self.changed.wait_for(lambda: len(self.receipts) >= count, DEADLINE), "receipts are missing"
             assert all(receipt.genuine for receipt in self.receipts)
             return list(self.receipts)
 

@@ -22,9 +22,7 @@ def document() -> str:
 
 def test_the_signature_in_the_docs_is_right(document: str) -> None:
     secret = re.search(r"With the secret `(.+)`:", document)
-    example = re.search(
-        r"SendMSG-Timestamp: (\d+)\nSendMSG-Signature: (v1=[0-9a-f]{64})\n\n(\{.*\})\n```", document
-    )
+    example = re.search(r"SendMSG-Timestamp: (\d+)\nSendMSG-Signature: (v1=[0-9a-f]{64})\n\n(\{.*\})\n```", document)
     assert secret
     assert example
     assert sign(secret[1], int(example[1]), example[3].encode()) == example[2]

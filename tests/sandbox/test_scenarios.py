@@ -26,9 +26,7 @@ def test_every_scenario_has_a_play() -> None:
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda scenario: scenario.digits)
-def test_a_scenario_plays_as_its_row_says(
-    scenario: Scenario, sandbox: Sandbox, inbox: Inbox, key: str
-) -> None:
+def test_a_scenario_plays_as_its_row_says(scenario: Scenario, sandbox: Sandbox, inbox: Inbox, key: str) -> None:
     PLAYS[scenario.digits](sandbox, inbox, key, f"+4477009000{scenario.digits}")
 
 

@@ -34,9 +34,7 @@ def message(**fields: Any) -> str:
     return json.dumps({"to": TO, "from": "Acme", "body": "Hello", "channel": "sms"} | fields)
 
 
-@pytest.mark.parametrize(
-    "given", ["", "Bearer", "Bearer wrong", f"Basic {KEY}", f"bearer {KEY}x", "Bearer ké"]
-)
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer wrong", f"Basic {KEY}", f"bearer {KEY}x", "Bearer ké"])
 def test_a_wrong_key_is_refused_everywhere(sandbox: Sandbox, given: str) -> None:
     headers = {"Authorization": given.encode("utf-8")}
     for method, path in (
@@ -84,9 +82,7 @@ def test_an_unusable_idempotency_key_is_refused(sandbox: Sandbox, key: Any) -> N
     assert post(sandbox, message(), **{"Idempotency-Key": key}) == (400, "invalid_request")
 
 
-@pytest.mark.parametrize(
-    "to", ["447700900000", "+0447700900000", "+44", "+44770090000000000", "+44 7700", ""]
-)
+@pytest.mark.parametrize("to", ["447700900000", "+0447700900000", "+44", "+44770090000000000", "+44 7700", ""])
 def test_a_recipient_that_is_no_number_is_refused(sandbox: Sandbox, to: str) -> None:
     assert post(sandbox, message(to=to)) == (422, "invalid_recipient")
 
@@ -99,9 +95,7 @@ def test_a_body_of_64_kb_is_read_and_one_byte_more_is_not(sandbox: Sandbox, key:
     largest = message().ljust(65_536)
     headers = {"Idempotency-Key": key}
 
-    answer = sandbox.session.post(
-        f"{sandbox.url}/v1/messages", data=largest, headers=headers, timeout=DEADLINE
-    )
+    answer = sandbox.session.post(f"{sandbox.url}/v1/messages", data=largest, headers=headers, timeout=DEADLINE)
 
     assert answer.status_code == 202
     assert post(sandbox, largest + " ") == (413, "too_large")
@@ -224,9 +218,7 @@ def test_without_a_receipt_url_the_status_still_moves(sandbox: Sandbox, key: str
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
-def test_it_stops_within_a_second_even_while_it_answers(
-    inbox: Inbox, key: str, signum: signal.Signals
-) -> None:
+def test_it_stops_within_a_second_even_while_it_answers(inbox: Inbox, key: str, signum: signal.Signals) -> None:
     inbox.answers.append(503)
     with running() as sandbox, ThreadPoolExecutor(1) as pool:
         sandbox.send(TO, f"{key}-refused-receipt", inbox)
@@ -257,9 +249,7 @@ def test_a_taken_port_is_one_clear_line() -> None:
             out, errors = process.communicate(timeout=DEADLINE)
 
     assert (process.returncode, out) == (1, "")
-    assert re.fullmatch(
-        rf"sandbox provider: can't listen on 127.0.0.1:{port}: .* in use; --port .*\n", errors
-    )
+    assert re.fullmatch(rf"sandbox provider: can't listen on 127.0.0.1:{port}: .* in use; --port .*\n", errors)
 
 
 @pytest.mark.parametrize(

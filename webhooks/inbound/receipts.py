@@ -41,15 +41,15 @@ class ReceiptsPump(Pump):
         self._reader = Reader(f"{socket.gethostname()}-{os.getpid()}")
 
     def step(self) -> int:
+        with transaction.atomic():  # first: receipts that are stored already don't need Redis
+            matching.match_parked()
+            orphan(timezone.now())
         entries = self._reader.read(BATCH, BLOCK)
         if entries:
             with transaction.atomic():
                 store(entries)
+                matching.match_parked()
             self._reader.done(entries)
-        with transaction.atomic():
-            now = timezone.now()
-            matching.match_parked()
-            orphan(now)
         return len(entries)
 
 

@@ -1,0 +1,67 @@
+"""The connections as processes see them: cached, surviving the database, and none able to spoil the others."""
+
+import pytest
+
+from dispatch import directory
+from dispatch.models import Connection
+from sendmsg.errors import ConfigurationError
+from tests.factories import make_connection
+from tests.outages import database_away
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_change_is_seen_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    make_connection(name="sendmsg", weight=1)
+    assert directory.entries()["sendmsg"].weight == 1
+    Connection.objects.update(weight=2)
+    assert directory.entries()["sendmsg"].weight == 1
+
+    monkeypatch.setattr(directory, "KEPT", 0.0)
+
+    assert directory.entries()["sendmsg"].weight == 2
+
+
+def test_a_connection_whose_credentials_cannot_be_read_leaves_the_others_working(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    from django.db import connection as database
+
+    make_connection(name="good")
+    make_connection(name="bad")
+    with database.cursor() as cursor:
+        cursor.execute("UPDATE dispatch_connection SET credentials = 'gAAAA' WHERE name = 'bad'")
+    directory.forget()
+
+    assert set(directory.entries()) == {"good"}
+    assert "connection left out name=bad" in caplog.text
+
+
+def test_a_connection_of_an_unknown_provider_is_left_out() -> None:
+    make_connection(name="good")
+    make_connection(name="odd", provider="no-such-provider")
+
+    assert set(directory.entries()) == {"good"}
+
+
+def test_a_connection_that_lacks_a_credential_says_which() -> None:
+    make_connection(name="sendmsg", credentials={})
+
+    with pytest.raises(ConfigurationError, match="api_key"):
+        directory.entries()["sendmsg"].build()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_the_last_list_goes_on_serving_while_the_database_is_away() -> None:
+    make_connection(name="sendmsg")
+    assert set(directory.entries()) == {"sendmsg"}
+    directory.forget()
+
+    with database_away("default"):
+        assert set(directory.entries()) == {"sendmsg"}
+
+
+def test_secrets_are_not_in_its_text() -> None:
+    make_connection(name="sendmsg", credentials={"api_key": "very-secret"})
+
+    assert "very-secret" not in repr(directory.entries()["sendmsg"])
