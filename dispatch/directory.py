@@ -1,7 +1,7 @@
 """The connections as every process sees them: read from the database, kept for a moment, never mutable.
 
 While the database is away the last list read goes on serving, so a webhook can still be verified and buffered. One that
-names an unknown provider, or whose credentials can't be read with our keys, is left out and logged.
+names an unknown provider, or whose credentials can't be read with our keys, has a `fault` and is passed over.
 """
 
 import logging
@@ -41,10 +41,14 @@ class Entry:
     rate: float | None
     concurrency: int
     updated_at: datetime
+    fault: str = ""
+    """Why it can't be used at all: an unknown provider, or credentials that none of our keys can read."""
 
     @property
     def remembers_for(self) -> float:
         """Seconds in which the provider recognises a repeated message; 0 if it never does."""
+        if self.fault:
+            return 0.0
         capabilities = registry.get(self.provider).capabilities
         return capabilities.remembers_for if capabilities.deduplicates else 0.0
 
@@ -74,7 +78,7 @@ def entries() -> dict[str, Entry]:
     if time.monotonic() - _read_at > KEPT:
         try:
             rows = Connection.objects.defer("credentials").annotate(token=Cast("credentials", TextField()))
-            _entries = {row.name: entry for row in rows if (entry := _read(row, row.token)) is not None}
+            _entries = {row.name: _read(row, row.token) for row in rows}
         except Error:
             if not _entries:
                 raise
@@ -82,14 +86,14 @@ def entries() -> dict[str, Entry]:
     return _entries
 
 
-def _read(row: Connection, token: str) -> Entry | None:
-    """None, and a line in the log, for a connection that can't work: it must not take the others with it."""
+def _read(row: Connection, token: str) -> Entry:
+    fault, credentials = "", {}
     try:
         registry.get(row.provider)
         credentials = decrypt(token)
     except ConfigurationError as error:
-        logger.error("connection left out name=%s reason=%s", row.name, error.detail)
-        return None
+        fault = error.detail
+        logger.error("connection can't work name=%s reason=%s", row.name, fault)
     return Entry(
         id=row.pk,
         name=row.name,
@@ -102,6 +106,7 @@ def _read(row: Connection, token: str) -> Entry | None:
         rate=row.rate,
         concurrency=row.concurrency,
         updated_at=row.updated_at,
+        fault=fault,
     )
 
 

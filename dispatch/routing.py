@@ -26,6 +26,7 @@ def candidates(lane: Lane, entries: Collection[Entry]) -> list[Entry]:
         entry
         for entry in entries
         if entry.enabled
+        and not entry.fault
         and entry.sandbox == lane.test
         and lane.channel in registry.get(entry.provider).capabilities.channels
     ]

@@ -80,6 +80,8 @@ def line(name: str) -> Line | None:
         current = _lines.get(name)
         if entry is None or (current is not None and current.entry == entry):
             return current if entry is not None else None
+        if entry.fault:
+            return None
         try:
             provider = entry.build()
         except ConfigurationError as error:

@@ -110,7 +110,7 @@ class InfobipProvider(BatchHttpProvider):
         error = found.get("error")
         reason = word(error.get("name")) if isinstance(error, dict) else None
         status = STATUSES.get(name or "") or STATUSES.get(group, "unknown")
-        return Report(status, reason if reason and status == "undelivered" else "")
+        return Report(status, "" if reason in (None, "NO_ERROR") else reason)
 
     def _message(self, call: Call) -> dict[str, Any]:
         message: dict[str, Any] = {

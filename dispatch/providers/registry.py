@@ -14,6 +14,8 @@ PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
         "sendmsg": "dispatch.providers.sendmsg.SendMSGProvider",
         "twilio": "dispatch.providers.twilio.TwilioProvider",
         "whatsapp_cloud": "dispatch.providers.whatsapp_cloud.WhatsAppCloudProvider",
+        "telnyx": "dispatch.providers.telnyx.TelnyxProvider",
+        "infobip": "dispatch.providers.infobip.InfobipProvider",
     }
 )
 

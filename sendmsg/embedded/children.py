@@ -8,10 +8,10 @@ import os
 import sys
 from pathlib import Path
 
+from sendmsg.embedded.child import Child
 from sendmsg.embedded.local import Secrets
 from sendmsg.embedded.ports import Ports
 from sendmsg.embedded.process import HOST
-from sendmsg.embedded.supervisor import Child
 
 # What a program needs to know about the machine and its user; nothing of it is a setting of ours.
 KEPT = ("PATH", "HOME", "USER", "LANG", "LC_ALL", "LC_CTYPE", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")

@@ -30,14 +30,15 @@ from sendmsg.embedded.ports import Ports
 from sendmsg.embedded.postgres import EmbeddedPostgres
 from sendmsg.embedded.process import HOST, EmbeddedServerError
 from sendmsg.embedded.server import Server
-from sendmsg.embedded.supervisor import PATIENCE, Stopped, StopRequest, Supervisor
+from sendmsg.embedded.stopping import Stopped, StopRequest
+from sendmsg.embedded.supervisor import LEAST_PATIENCE, PATIENCE, Supervisor
 from sendmsg.embedded.valkey import EmbeddedValkey
 from sendmsg.errors import ConfigurationError, StartFailed
 
 CHECKOUT = Path(__file__).resolve().parent.parent.parent
 DATABASES = ("sendmsg", "sendmsg_logs")
 ONCE_RUN = 60.0  # seconds; who waits for ONCE=1 in a script wants an answer, even "no"
-ENDING = PATIENCE + 4.0  # seconds of it that are kept for an orderly end
+ENDING = PATIENCE + LEAST_PATIENCE + 3.0  # seconds of it that are kept for an orderly end
 PATIENT_RUN = 300.0  # seconds to the first delivered message for a person, who may have a slow machine
 
 

@@ -6,20 +6,16 @@ and the order of the end is ours, and so that what a child started itself can be
 kills the children of a supervisor that was killed itself.
 """
 
-import contextlib
-import http.client
-import os
-import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from types import FrameType
 
-from sendmsg.embedded.process import HOST, spawn
+from sendmsg.embedded.child import Child, Running, meaning
+from sendmsg.embedded.process import spawn
 from sendmsg.embedded.server import Server
+from sendmsg.embedded.stopping import StopRequest
 from sendmsg.errors import StartFailed
 
 POLL = 0.05  # seconds between two looks
@@ -27,107 +23,8 @@ FIRST_PAUSE = 0.5  # seconds before a child that died is started again; doubles 
 LONGEST_PAUSE = 30.0  # seconds
 SETTLED = 60.0  # seconds; a child that lived as long has its earlier deaths forgiven
 PATIENCE = 6.0  # seconds for all children to end after SIGTERM; a killed one loses nothing, its leases end
-ECHO = 0.5  # seconds in which several signals are one wish: make and a process manager pass on what we got already
-ANSWER = 0.2  # seconds that one question whether a child serves may take
+LEAST_PATIENCE = 1.0  # seconds of it for those that come after somebody who used it all
 TAIL = 15  # lines of a log that an error shows
-
-
-class Stopped(Exception):
-    """Somebody asked us to stop while we waited for something."""
-
-
-class StopRequest:
-    """Ctrl-C, SIGTERM or the end of the terminal, as a flag that every wait looks at.
-
-    Asked again after `ECHO`, we are `urgent`, and nobody is given time to end.
-    """
-
-    def __init__(self) -> None:
-        self.urgent = False
-        self._asked_at: float | None = None
-        self._terminal = False
-
-    def listen(self) -> None:
-        """Take the signals from now on. The end of the terminal means nothing to `nohup`, nor to a background job."""
-        signal.signal(signal.SIGINT, self._note)
-        signal.signal(signal.SIGTERM, self._note)
-        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
-            signal.signal(signal.SIGHUP, self._note)
-            self._terminal = _foreground() == os.getpgrp()
-
-    def check(self) -> None:
-        """Raises `Stopped` once we were asked to stop."""
-        if self._terminal and _foreground() is None:  # make is told of the end, and keeps it from us
-            self.ask()
-        if self._asked_at is not None:
-            raise Stopped
-
-    def ask(self) -> None:
-        now = time.monotonic()
-        if self._asked_at is None:
-            self._asked_at = now
-        elif now - self._asked_at > ECHO:
-            self.urgent = True
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        self.ask()
-
-
-def _foreground() -> int | None:
-    """The process group that the terminal listens to; None without a terminal, or when it has gone."""
-    try:
-        return os.tcgetpgrp(0)
-    except OSError:
-        return None
-
-
-@dataclass(frozen=True, slots=True)
-class Child:
-    """A process of ours. It is ready when it answers HTTP on `port`, or has written `says` to its log."""
-
-    name: str
-    command: Sequence[str]
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    port: int | None = None
-    says: str | None = None
-    rank: int = 0
-    """Children of a lower rank are ended first."""
-
-
-class Running:
-    """A child, its process, and how often it died."""
-
-    def __init__(self, child: Child, log: Path) -> None:
-        self.child = child
-        self.log = log
-        self.process: subprocess.Popen[bytes] | None = None
-        self.started_at = 0.0
-        self.deaths = 0
-        self.start_at: float | None = None
-        """Monotonic time of the next start while it is down, None while it is up."""
-
-    def is_ready(self) -> bool:
-        if self.child.port is not None:
-            return _serves(self.child.port)
-        return self.child.says is None or self.child.says in self.log.read_text(errors="replace")
-
-    def is_alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def exit_code(self) -> int | None:
-        """None while it lives."""
-        return None if self.process is None else self.process.poll()
-
-    def terminate(self) -> None:
-        if self.process is not None:
-            self.process.terminate()
-
-    def end_group(self) -> None:
-        """Kill the process, and what it started and did not take along, such as a web server's workers."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: EPERM for a group of zombies
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
 
 
 class Supervisor:
@@ -228,6 +125,7 @@ class Supervisor:
             group = [running for running in self._running if running.child.rank == rank]
             for running in group:
                 running.terminate()
+            deadline = max(deadline, time.monotonic() + LEAST_PATIENCE)
             while any(running.is_alive() for running in group):
                 if time.monotonic() > deadline or self._stop.urgent:
                     break
@@ -277,25 +175,3 @@ class Supervisor:
         """Start a server again, at once: nothing works without it. Raises `EmbeddedServerError` when it stays down."""
         self._say(f"{server.name} died; starting it again")
         server.start()
-
-
-def _serves(port: int) -> bool:
-    """Whether a request is answered, with whatever: a connection is accepted long before the program is loaded."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=ANSWER)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status > 0
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
-
-
-def meaning(code: int) -> str:
-    """What an exit code of `subprocess` says, for people."""
-    if code >= 0:
-        return f"exit code {code}"
-    try:
-        return f"killed by {signal.Signals(-code).name} (exit code {code})"
-    except ValueError:
-        return f"exit code {code}"

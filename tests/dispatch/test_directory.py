@@ -1,9 +1,11 @@
 """The connections as processes see them: cached, surviving the database, and none able to spoil the others."""
 
 import pytest
+from django.db import connection as database
 
-from dispatch import directory
+from dispatch import directory, routing
 from dispatch.models import Connection
+from dispatch.routing import Lane
 from sendmsg.errors import ConfigurationError
 from tests.factories import make_connection
 from tests.outages import database_away
@@ -25,23 +27,24 @@ def test_a_change_is_seen_after_a_moment(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_connection_whose_credentials_cannot_be_read_leaves_the_others_working(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from django.db import connection as database
-
     make_connection(name="good")
     make_connection(name="bad")
     with database.cursor() as cursor:
         cursor.execute("UPDATE dispatch_connection SET credentials = 'gAAAA' WHERE name = 'bad'")
     directory.forget()
 
-    assert set(directory.entries()) == {"good"}
-    assert "connection left out name=bad" in caplog.text
+    assert [name for name, entry in directory.entries().items() if entry.fault] == ["bad"]
+    assert "connection can't work name=bad" in caplog.text
 
 
-def test_a_connection_of_an_unknown_provider_is_left_out() -> None:
+def test_a_connection_of_an_unknown_provider_has_a_fault_and_gets_no_message() -> None:
     make_connection(name="good")
     make_connection(name="odd", provider="no-such-provider")
 
-    assert set(directory.entries()) == {"good"}
+    entries = directory.entries()
+
+    assert [name for name, entry in entries.items() if entry.fault] == ["odd"]
+    assert [entry.name for entry in routing.candidates(Lane(False, "sms"), entries.values())] == ["good"]
 
 
 def test_a_connection_that_lacks_a_credential_says_which() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from sendmsg.embedded import stopping
 from sendmsg.embedded import supervisor as module
-from sendmsg.embedded.supervisor import Child, Stopped, StopRequest, Supervisor, meaning
+from sendmsg.embedded.child import Child, meaning
+from sendmsg.embedded.stopping import Stopped, StopRequest
+from sendmsg.embedded.supervisor import Supervisor
 from sendmsg.errors import StartFailed
 from tests.waiting import eventually
 
@@ -133,6 +136,7 @@ def test_stop_leaves_neither_children_nor_theirs(run: Run) -> None:
 
 def test_stop_kills_who_does_not_listen(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PATIENCE", 0.2)
+    monkeypatch.setattr(module, "LEAST_PATIENCE", 0)
     run.supervisor.start(python("worker", STUBBORN))
     [pid] = run.pids_when(1)
 
@@ -147,7 +151,7 @@ def test_a_second_request_to_stop_ends_patience(run: Run, monkeypatch: pytest.Mo
     run.supervisor.start(python("worker", STUBBORN))
     [pid] = run.pids_when(1)
     run.stop_request.ask()
-    monkeypatch.setattr(module, "ECHO", 0)
+    monkeypatch.setattr(stopping, "ECHO", 0)
     run.stop_request.ask()
 
     run.supervisor.stop()

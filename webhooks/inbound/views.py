@@ -37,6 +37,8 @@ def receive(request: HttpRequest, provider: str, connection: str) -> HttpRespons
         return _later("connections_unavailable")
     if inbound is None or entry is None or entry.provider != provider:
         return HttpResponse("no such webhook\n", status=404, content_type="text/plain")
+    if entry.fault:
+        return _later("connection_unusable")
     answer = HttpResponse("ok\n", content_type="text/plain")
     try:
         headers = {name.lower(): value for name, value in request.headers.items()}

@@ -108,17 +108,19 @@ class TestInfobip(BatchContract, StatusContract):
         return f"/sms/3/logs?messageId={reference}"
 
     def test_the_request_is_what_infobip_documents(self, server: FaultServer) -> None:
-        one, other = message(sender="+447700900001", valid_for=600.9), message(to="+447700900124", valid_for=600.1)
-        self.adapter(server.url).send([one, message(to=other.to, sender=one.sender, valid_for=600.1)])
+        alike: dict[str, Any] = {"sender": "+447700900001", "valid_for": 600.9}
+        one, other = message(**alike), message(to="+447700900124", **alike)
+        self.adapter(server.url).send([one, other])
 
         (request,) = server.requests
         assert (request.method, request.path) == ("POST", "/sms/3/messages")
         assert request.headers["authorization"] == "App 3f9c0d1e2b3a-4f9c-0d1e"
         assert request.headers["accept"] == "application/json"
         [submission] = request.json()["messages"]
-        first, second = submission.pop("destinations")
-        assert first == {"to": "447700900123", "messageId": str(one.message_id)}
-        assert second["to"] == "447700900124"
+        assert submission.pop("destinations") == [
+            {"to": "447700900123", "messageId": str(one.message_id)},
+            {"to": "447700900124", "messageId": str(other.message_id)},
+        ]
         assert submission == {
             "sender": "447700900001",
             "content": {"text": one.body},

@@ -4,11 +4,10 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import ClassVar
 from urllib.parse import parse_qsl
-from uuid import UUID
 
 import pytest
 
-from dispatch.providers.base import Accepted, Outcome, Rejected, Report, Retry, Unavailable, Unknown
+from dispatch.providers.base import Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.twilio import STATUSES, TwilioProvider
 from sendmsg.errors import ConfigurationError
 from tests.dispatch.providers.contract import TO, message
@@ -18,7 +17,6 @@ from tests.fixtures import payload
 
 ACCOUNT = "AC0123456789abcdef0123456789abcdef"
 TOKEN = "9c1f0b7e2d3a4c5b6a798877665544ff"
-SID = "SM5ef8732a3c49700934481addd5ce1659"
 MESSAGES = f"/2010-04-01/Accounts/{ACCOUNT}/Messages"
 
 
@@ -33,6 +31,10 @@ def accepted(sid: object) -> Fault:
 
 def form(request: Received) -> dict[str, str]:
     return dict(parse_qsl(request.body.decode(), keep_blank_values=True, strict_parsing=True))
+
+
+def sid_of(number: str) -> str:
+    return "SM" + number.removeprefix("+").zfill(32)
 
 
 class TestTwilio(StatusContract):
@@ -50,11 +52,12 @@ class TestTwilio(StatusContract):
     unauthorized = (error(401, 20003), error(403, 20003), error(403, 20005), error(400, 30002))
     unavailable = (answer(503), error(404, 20404), error(400, 21609), answer(307))
     doubtful = (error(500, 20500), error(503, 20503), answer(502), answer(504), answer(303))
+    carries_ids = False
     words = STATUSES
     idless = (json_answer(201, {"status": "queued"}), *map(accepted, (None, "", 7, [], "a b", "é", "x" * 129)))
 
     def accept(self, wire: Wire) -> bool:
-        return accepted(SID)(wire)
+        return accepted(sid_of(form(wire.request)["To"]))(wire)
 
     def throttle(self, headers: Mapping[str, str]) -> Fault:
         return error(429, 20429, headers)
@@ -62,8 +65,8 @@ class TestTwilio(StatusContract):
     def text(self, request: Received) -> str:
         return form(request)["Body"]
 
-    def provider_id(self, message_id: UUID) -> str:
-        return SID  # Twilio is told nothing that an id could be derived from
+    def id_of(self, one: Outbound) -> str:
+        return sid_of(one.to)
 
     def report(self, word: object, error_code: str | None = None) -> Fault:
         code = int(error_code) if error_code else None
@@ -71,21 +74,6 @@ class TestTwilio(StatusContract):
 
     def status_path(self, reference: str) -> str:
         return f"{MESSAGES}/{reference}.json"
-
-    def test_a_repeat_carries_the_same_id(self, server: FaultServer) -> None:
-        """There is no place for one, so a repeat may send twice; the capabilities say so."""
-        one = message()
-        self.adapter(server.url).send([one])
-
-        assert str(one.message_id).encode() not in server.requests[0].body
-        assert not self.provider.capabilities.deduplicates
-
-    def test_a_batch_keeps_its_order(self, server: FaultServer) -> None:
-        server.play(accepted("SM1"), error(400, 21211), accepted("SM3"), accepted("SM4"))
-        outcomes = self.adapter(server.url).send([message(body=str(index)) for index in range(4)])
-
-        assert [form(request)["Body"] for request in server.requests] == ["0", "1", "2", "3"]
-        assert [outcomes[0], *outcomes[2:]] == [Accepted(("SM1",)), Accepted(("SM3",)), Accepted(("SM4",))]
 
     def test_the_request_is_what_twilio_documents(self, server: FaultServer) -> None:
         self.adapter(server.url).send([message(sender="+447700900001", valid_for=600.9)])
