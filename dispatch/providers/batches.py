@@ -1,8 +1,8 @@
 """Adapters whose provider takes one text for many recipients in one call.
 
 A batch is split into calls: messages of one body, sender, channel and validity, each recipient once (providers drop
-repeated ones), at most `batch_size`. Outcomes come back in the order of the batch. The care is `HttpProvider`'s: nothing
-is raised, no call begins after `total_timeout`, and what speaks for the provider ends the batch.
+repeated ones), at most `batch_size`. Outcomes come back in the order of the batch. The care is `HttpProvider`'s:
+nothing is raised, no call begins after `total_timeout`, and what speaks for the provider ends the batch.
 
 A call that is refused as a whole took nothing. If one bad recipient may be why, it is halved until the bad one stands
 alone, so that one wrong number never costs the others their message.

@@ -15,7 +15,9 @@ PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
         "twilio": "dispatch.providers.twilio.TwilioProvider",
         "whatsapp_cloud": "dispatch.providers.whatsapp_cloud.WhatsAppCloudProvider",
         "telnyx": "dispatch.providers.telnyx.TelnyxProvider",
+        "vonage": "dispatch.providers.vonage.VonageProvider",
         "infobip": "dispatch.providers.infobip.InfobipProvider",
+        "sinch": "dispatch.providers.sinch.SinchProvider",
     }
 )
 

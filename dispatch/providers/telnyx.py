@@ -1,7 +1,7 @@
 """Telnyx's Messaging API v2: SMS, one JSON POST per message, our message id as its idempotency key.
 
-Telnyx answers a repeated key as it did the first time for 24 hours, if the body is the same byte for byte. Hence nothing
-that changes between tries is in the body; there is no place for a validity in it anyway. Only successes are remembered.
+Telnyx answers a repeated key as it did the first time for 24 hours, if the body is the same byte for byte. Hence the
+body holds nothing that changes between tries; it has no place for a validity anyway. Only successes are remembered.
 """
 
 from typing import ClassVar, Final

@@ -1,8 +1,8 @@
 """WhatsApp's Cloud API (Meta's Graph API): one JSON POST per text message.
 
 Meta takes no idempotency key; `biz_opaque_callback_data` carries our message id into its receipts, but doesn't stop a
-second send. It asks to build on `code` and not on the HTTP status, which is 400 for much that isn't the request's fault,
-and it never says `Retry-After`. Receipts go where the app's own settings say, not where a message says.
+second send. It asks to build on `code` and not on the HTTP status, which is 400 for much that isn't the fault of the
+request, and it never says `Retry-After`. Receipts go where the app's own settings say, not where a message says.
 """
 
 from typing import Any, ClassVar, Final

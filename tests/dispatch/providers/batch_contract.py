@@ -7,6 +7,7 @@ from typing import ClassVar
 import pytest
 
 from dispatch.providers.base import Accepted, Outbound, Outcome, Rejected, Retry, Unavailable, Unknown
+from dispatch.providers.batches import BatchHttpProvider
 from tests.dispatch.providers.contract import ProviderContract, message
 from tests.faults import Fault, FaultServer, Received, Wire, hang
 
@@ -19,7 +20,11 @@ def many(count: int, **fields: object) -> list[Outbound]:
 
 
 class BatchContract(ProviderContract):
-    whole_refusal: ClassVar[Fault]  # how the provider refuses a whole call of which one recipient is wrong
+    provider: ClassVar[type[BatchHttpProvider]]
+
+    def refusal(self) -> Fault:
+        """How the provider refuses a whole call of which one recipient is wrong."""
+        raise NotImplementedError
 
     def recipients(self, request: Received) -> list[str]:
         """The numbers that the request goes to, with their `+`."""
@@ -32,7 +37,7 @@ class BatchContract(ProviderContract):
     def refuse_whole(self, wire: Wire) -> bool:
         """Takes a call unless `WRONG` is among its recipients."""
         wrong = WRONG in self.recipients(wire.request)
-        return type(self).whole_refusal(wire) if wrong else self.accept(wire)
+        return self.refusal()(wire) if wrong else self.accept(wire)
 
     def sent_to(self, server: FaultServer) -> list[list[str]]:
         return [self.recipients(request) for request in server.requests]
@@ -121,7 +126,7 @@ class BatchContract(ProviderContract):
         assert len(server.requests) == 1
 
     def test_the_validity_is_whole_seconds_within_the_providers_range(self, server: FaultServer) -> None:
-        least, most = self.provider.validity_range  # type: ignore[attr-defined]
+        least, most = self.provider.validity_range
         for given, told in ((None, None), (600.9, 600), (0.0, least), (1e9, most)):
             server.requests.clear()
             self.adapter(server.url).send([message(valid_for=given)])

@@ -26,7 +26,7 @@ def destinations(request: Received) -> list[dict[str, str]]:
 
 
 def result(destination: Mapping[str, str], name: str = "PENDING_ACCEPTED") -> dict[str, Any]:
-    status = {"groupName": name.split("_")[0], "name": name, "description": f"{destination['to']} is at fault."}
+    status = {"groupName": name.partition("_")[0], "name": name, "description": f"{destination['to']} is at fault."}
     given = {"messageId": destination["messageId"], "destination": destination["to"], "status": status}
     return {**payload("infobip/accepted"), **given}
 
@@ -56,7 +56,6 @@ class TestInfobip(BatchContract, StatusContract):
         "too_large": results("REJECTED_MESSAGE_TOO_LONG"),
         "invalid_request": results("REJECTED_INVALID_UDH"),
     }
-    whole_refusal = staticmethod(error(400))
     unauthorized = (error(401), error(403))
     unavailable = (
         answer(503),
@@ -77,6 +76,9 @@ class TestInfobip(BatchContract, StatusContract):
 
     def accept(self, wire: Wire) -> bool:
         return results(*["PENDING_ACCEPTED"] * len(destinations(wire.request)))(wire)
+
+    def refusal(self) -> Fault:
+        return error(400)
 
     def throttle(self, headers: Mapping[str, str]) -> Fault:
         return error(429, headers)
@@ -99,7 +101,7 @@ class TestInfobip(BatchContract, StatusContract):
         return period["amount"] if period else None
 
     def report(self, word: object, error_code: str | None = None) -> Fault:
-        group = word.split("_")[0] if isinstance(word, str) else word
+        group = word.partition("_")[0] if isinstance(word, str) else word
         why = {"name": error_code or "NO_ERROR", "permanent": False}
         status = {"groupName": group, "name": word}
         return json_answer(200, {"results": [{**payload("infobip/log"), "status": status, "error": why}]})
