@@ -1,10 +1,10 @@
 """Plivo's Message API: one text for up to 1,000 recipients, POST /v1/Account/{auth_id}/Message/.
 
-The answer lists an id for each number that Plivo took, and the numbers that it found invalid; nothing else says which id
-is whose. Plivo drops repeated numbers (a call here has none) and its examples list ids in the order of the recipients,
-which is what this adapter relies on: its documentation doesn't promise it. If ids and numbers don't add up, nobody's id
-is known and all outcomes are `Unknown`. A 2xx that lists no ids is no success. Plivo takes no key or reference of ours,
-so a message whose outcome is unknown must not be repeated.
+The answer lists an id for each number that Plivo took, and the numbers that it found invalid; a 2xx that lists no ids
+is no success. Nothing says which id is whose. They are taken to be in the order of the recipients (Plivo drops repeated
+numbers, and a call here has none), which its documentation suggests and doesn't promise; receipts name the number too.
+If ids and numbers don't add up, all outcomes are `Unknown`. Plivo takes no key or reference of ours, so a message whose
+outcome is unknown must not be repeated.
 """
 
 from base64 import b64encode
@@ -14,15 +14,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from dispatch.providers.answers import Answer, ask, number
-from dispatch.providers.base import (
-    Accepted,
-    Capabilities,
-    ConnectionConfig,
-    Outcome,
-    Rejected,
-    Report,
-    provider_id,
-)
+from dispatch.providers.base import Accepted, Capabilities, ConnectionConfig, Outcome, Rejected, Report, provider_id
 from dispatch.providers.batches import BatchHttpProvider, Call, digits
 from dispatch.providers.tables import ErrorTable
 
@@ -93,13 +85,13 @@ def _outcomes(answer: Answer, call: Call) -> list[Outcome] | Outcome:
     refused = {digits(one) for one in invalid}
     ids = [provider_id(one) for one in given]
     taken = [message for message in call.messages if digits(message.to) not in refused]
-    if len(ids) != len(taken) or len(set(ids)) != len(ids):
-        ids = [None] * len(taken)
-    of = {message.message_id: one for message, one in zip(taken, ids, strict=True)}
+    if len(ids) != len(taken) or len({*ids}) != len(ids):
+        return answer.outcome(_ERRORS, None)
+    following = iter(ids)
     return [
-        _outcome(answer, of[message.message_id])
-        if message.message_id in of
-        else Rejected("invalid_recipient", f"HTTP {answer.status}, named as an invalid number")
+        Rejected("invalid_recipient", f"HTTP {answer.status}, and named as an invalid number")
+        if digits(message.to) in refused
+        else _outcome(answer, next(following))
         for message in call.messages
     ]
 

@@ -18,6 +18,7 @@ PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
         "vonage": "dispatch.providers.vonage.VonageProvider",
         "infobip": "dispatch.providers.infobip.InfobipProvider",
         "sinch": "dispatch.providers.sinch.SinchProvider",
+        "plivo": "dispatch.providers.plivo.PlivoProvider",
     }
 )
 

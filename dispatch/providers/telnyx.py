@@ -1,7 +1,8 @@
 """Telnyx's Messaging API v2: SMS, one JSON POST per message, our message id as its idempotency key.
 
-Telnyx answers a repeated key as it did the first time for 24 hours, if the body is the same byte for byte. Hence the
-body holds nothing that changes between tries; it has no place for a validity anyway. Only successes are remembered.
+Telnyx documents idempotency keys for the endpoints whose reference says so, and only successes are remembered; that of
+messages is not known to say so. The key is sent, as it can only help, and not relied upon: an unknown outcome is asked
+for, never repeated. The body holds nothing that changes between tries, because a repeat must be the same byte for byte.
 """
 
 from typing import ClassVar, Final
@@ -59,7 +60,7 @@ class TelnyxProvider(HttpProvider):
 
     slug: ClassVar[str] = "telnyx"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1, deduplicates=True, fetches_status=True
+        channels=frozenset({"sms"}), batch_size=1, deduplicates=False, fetches_status=True
     )
 
     def __init__(self, config: ConnectionConfig) -> None:

@@ -64,8 +64,8 @@ def beside(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
 def services(ports: Ports) -> tuple[Child, ...]:
     """The way of a message. Nobody is asked to end before those who work for him, but for the log writer."""
     web = (
-        *(PYTHON, "-m", "gunicorn", "sendmsg.wsgi", "--bind", f"{HOST}:{ports.web}", "--worker-class", "gthread"),
-        *("--workers", "1", "--threads", "8", "--graceful-timeout", "3", "--no-control-socket"),
+        *(PYTHON, "-m", "gunicorn", "-c", "python:sendmsg.gunicorn", "sendmsg.wsgi"),
+        *("--bind", f"{HOST}:{ports.web}", "--graceful-timeout", "3"),
     )
     return (
         Child("web", web, port=ports.web),

@@ -196,6 +196,9 @@ class RabbitMQ:
             "RABBITMQ_LOG_BASE": folder,
             "RABBITMQ_MNESIA_BASE": f"{folder}/data",
             "RABBITMQ_NODENAME": self._node,
+            # It shares few cores with the tests: bound and easily sleeping schedulers take it a third longer to start.
+            "RABBITMQ_SCHEDULER_BIND_TYPE": "u",
+            "RABBITMQ_SCHEDULER_BUSY_WAIT_THRESHOLD": "very_short",
             "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": ERLANG.format(node=self._node),
         }
 

@@ -125,10 +125,13 @@ def test_a_wrong_password_is_refused(rabbitmq: RabbitMQ) -> None:
     assert not answers(f"amqp://guest:guest@127.0.0.1:{rabbitmq.address.port}/")
 
 
-def test_a_node_that_does_not_start_says_why(node: RabbitMQ, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.servers.rabbitmq.CONFIGURATION", "nonsense")
+def test_a_node_that_does_not_start_says_why(node: RabbitMQ, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "rabbitmq-server"
+    program.write_text("#!/bin/sh\necho the disk is full\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setattr("tests.servers.rabbitmq.FOLDERS", [str(tmp_path)])
 
-    with pytest.raises(EmbeddedServerError, match="failed_to_read_advanced_configuration_file"):
+    with pytest.raises(EmbeddedServerError, match=r"(?s)RabbitMQ did not start.*the disk is full"):
         node.start()
 
     assert node.pid is None
