@@ -68,7 +68,7 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
         )
         tries = {move.message_id: move.tries for move in moved}
         rows = Message.objects.filter(id__in=tries).order_by("priority", "due_at")
-        held = [_held(row, entry, now) for row in rows]
+        held = [_held(row, entry) for row in rows]
         Attempt.objects.bulk_create(
             Attempt(
                 message_id=item.claim.message_id,
@@ -112,7 +112,7 @@ def renew(claims: Sequence[Claim]) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _held(row: Message, entry: Entry, now: datetime) -> Held:
+def _held(row: Message, entry: Entry) -> Held:
     return Held(
         Claim(
             message_id=row.id,
@@ -123,14 +123,7 @@ def _held(row: Message, entry: Entry, now: datetime) -> Held:
             in_doubt=row.in_doubt,
             expires_at=row.expires_at,
         ),
-        Outbound(
-            message_id=row.id,
-            to=row.to,
-            sender=row.sender,
-            body=row.body,
-            channel=row.channel,
-            valid_for=(row.expires_at - now).total_seconds(),
-        ),
+        Outbound(message_id=row.id, to=row.to, sender=row.sender, body=row.body, channel=row.channel),
         row.segments,
     )
 

@@ -217,8 +217,8 @@ TOTAL_TIMEOUT = ENVIRONMENT["TOTAL_TIMEOUT"]
 RECEIPT_PARKING = timedelta(seconds=ENVIRONMENT["RECEIPT_PARKING"])
 if RETRY_CAP < RETRY_BASE:
     refuse("RETRY_CAP", "must not be under RETRY_BASE")
-if SEND_LEASE.total_seconds() < 2 * TOTAL_TIMEOUT:
-    refuse("SEND_LEASE", "must be at least twice TOTAL_TIMEOUT, or a slow call outlives its lease")
+if SEND_LEASE.total_seconds() < 3 * TOTAL_TIMEOUT:
+    refuse("SEND_LEASE", "must be at least three times TOTAL_TIMEOUT, or a call for many messages is never made")
 
 # Logging: one line an event, on standard error; never a body, a full number or a secret
 

@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 
+import hypothesis
 import pytest
 
 from sendmsg.embedded.process import EmbeddedServerError
@@ -26,6 +27,10 @@ from tests.servers.obtain import (
 from tests.servers.rabbitmq import RabbitMQ
 
 pytest_plugins = ["tests.cast"]
+
+# A loaded machine generates slowly: how long an example took says nothing about the code.
+hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tests")
 
 POSTGRES = obtain_postgres()
 REDIS = obtain_redis()

@@ -11,7 +11,11 @@ from django.test import Client
 
 from sendmsg.api import health
 
-pytestmark = [pytest.mark.urls("tests.api.urls"), pytest.mark.django_db(databases=["default", "logs"])]
+pytestmark = [
+    pytest.mark.urls("tests.api.urls"),
+    pytest.mark.django_db(databases=["default", "logs"]),
+    pytest.mark.usefixtures("rabbitmq_server"),
+]
 
 NOWHERE = "127.0.0.1:1"  # a port that nobody may listen on
 

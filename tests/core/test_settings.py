@@ -65,7 +65,7 @@ def manage(*arguments: str, **environment: str) -> "subprocess.Popen[str]":
     ("changes", "line"),
     [
         ({"LOGS_DATABASE_URL": COMPLETE["DATABASE_URL"]}, "LOGS_DATABASE_URL names the same database as DATABASE_URL"),
-        ({"SEND_LEASE": "29.9", "TOTAL_TIMEOUT": "15"}, "SEND_LEASE must be at least twice TOTAL_TIMEOUT"),
+        ({"SEND_LEASE": "44.9", "TOTAL_TIMEOUT": "15"}, "SEND_LEASE must be at least three times TOTAL_TIMEOUT"),
         ({"RETRY_BASE": "10", "RETRY_CAP": "9"}, "RETRY_CAP must not be under RETRY_BASE"),
         ({"PUBLIC_URL": "https://gateway.example"}, "ALLOWED_HOSTS lacks the host of PUBLIC_URL"),
         ({"DEBUG": "maybe"}, "DEBUG expected true or false"),
@@ -83,8 +83,8 @@ def test_what_can_not_work_is_one_line_that_names_the_variable(
     assert "\n" not in str(caught.value.code)
 
 
-def test_a_lease_of_exactly_twice_the_timeout_will_do(load: Callable[..., dict[str, Any]]) -> None:
-    assert load(SEND_LEASE="30", TOTAL_TIMEOUT="15")["TOTAL_TIMEOUT"] == 15
+def test_a_lease_of_exactly_three_times_the_timeout_will_do(load: Callable[..., dict[str, Any]]) -> None:
+    assert load(SEND_LEASE="45", TOTAL_TIMEOUT="15")["TOTAL_TIMEOUT"] == 15
 
 
 def test_an_https_address_turns_on_what_belongs_to_it(load: Callable[..., dict[str, Any]]) -> None:

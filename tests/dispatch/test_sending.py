@@ -94,7 +94,9 @@ def test_leases_are_renewed_while_a_call_takes_long(
     alice: Member, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings.SEND_LEASE = timedelta(seconds=1.2)
-    monkeypatch.setattr(sending.Lease, "may_start", True)  # such a short lease would forbid any call
+    monkeypatch.setattr(
+        sending.Lease, "may_start", lambda lease, messages: True
+    )  # such a short lease would forbid any call
     monkeypatch.setattr(sending, "LOOK", 0.1)
     message = released(alice, "09")  # answers after 1.5 s
 
@@ -122,7 +124,7 @@ def test_a_worker_whose_lease_is_nearly_over_starts_no_call(
     alice: Member, provider: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = released(alice, "00")
-    monkeypatch.setattr(sending.Lease, "may_start", False)
+    monkeypatch.setattr(sending.Lease, "may_start", lambda lease, messages: False)
 
     deliver(message)
 

@@ -23,7 +23,8 @@ def stack(
     private_rabbitmq: PrivateRabbitMQ,
 ) -> Iterator[Stack]:
     database_url, logs_database_url = postgres_server.create_databases()
-    servers = Servers(database_url, logs_database_url, valkey.url(), "stack", private_rabbitmq.url())
+    broker_url = private_rabbitmq.node.create_vhost("stack")
+    servers = Servers(database_url, logs_database_url, valkey.url(), "stack", broker_url)
     running = Stack(servers, tmp_path_factory.mktemp("stack"))
     try:
         running.start()

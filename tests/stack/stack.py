@@ -32,7 +32,7 @@ SECRETS = {
 # Short leases and waits: a lost worker's messages move again within a test's patience, not an operator's.
 HASTE = {
     "RELEASE_LEASE": "6",
-    "SEND_LEASE": "6",
+    "SEND_LEASE": "9",
     "CONNECT_TIMEOUT": "1",
     "READ_TIMEOUT": "2",
     "TOTAL_TIMEOUT": "3",

@@ -7,7 +7,6 @@ from tests.stack.stack import Stack
 
 pytestmark = pytest.mark.timeout(300)
 COUNT = 1000
-MIDDLE = 400  # messages accepted when the blow falls; the rest goes on being accepted meanwhile
 
 
 def check_nothing_lost_nothing_doubled(stack: Stack, ids: list[str]) -> None:
@@ -34,19 +33,21 @@ def check_nothing_lost_nothing_doubled(stack: Stack, ids: list[str]) -> None:
     stack.logged([row[0] for row in delivered], ["sent", "delivered"])
 
 
-@pytest.mark.parametrize("victims", [("worker", "worker-2"), ("relay",), ("receipts", "logwriter")])
-def test_processes_killed_in_the_middle_lose_nothing(stack: Stack, victims: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("victims", "count"), [(("worker", "worker-2"), COUNT), (("relay",), COUNT), (("receipts", "logwriter"), 300)]
+)
+def test_processes_killed_in_the_middle_lose_nothing(stack: Stack, victims: tuple[str, ...], count: int) -> None:
     def blow(accepted: int) -> None:
-        if accepted == MIDDLE:
+        if accepted == count // 2:
             for victim in victims:
                 stack.processes[victim].restart()
 
-    check_nothing_lost_nothing_doubled(stack, stack.send_many(COUNT, after=blow))
+    check_nothing_lost_nothing_doubled(stack, stack.send_many(count, after=blow))
 
 
 def test_a_restart_of_rabbitmq_in_the_middle_loses_nothing(stack: Stack, rabbitmq: RabbitMQ) -> None:
     def blow(accepted: int) -> None:
-        if accepted == MIDDLE:
+        if accepted == COUNT // 2:
             rabbitmq.restart()
 
     check_nothing_lost_nothing_doubled(stack, stack.send_many(COUNT, after=blow))

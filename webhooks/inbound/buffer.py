@@ -17,7 +17,7 @@ from sendmsg.errors import BufferUnavailable
 
 STREAM = "receipts"
 GROUP = "pump"
-ABANDONED = 60_000  # milliseconds without an answer after which a dead pump's entries go to another; far over a batch
+ABANDONED = 10_000  # milliseconds without an answer after which a dead pump's entries go to another; far over a batch
 
 
 @dataclass(frozen=True, slots=True)
