@@ -2,9 +2,9 @@
 
 Calls run in a pool of threads per connection, shared by all tasks of the process, so a connection never has more than
 its `concurrency` calls under way here. Messages of one text share a call where the provider takes many. Answers are
-settled in small batches while the rest is still being sent: one slow call holds back nobody else's receipt. The lease is
-renewed meanwhile, and a call that could outlive it is not made: a worker that was frozen wakes up, finds its lease over,
-and leaves the message to whoever has it now.
+settled in small batches while the rest is still being sent: one slow call holds back nobody else's receipt. The lease
+is renewed meanwhile, and a call that could outlive it is not made: a worker that was frozen wakes up, finds its lease
+over, and leaves the message to whoever has it now.
 """
 
 import logging

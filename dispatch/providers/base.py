@@ -15,7 +15,8 @@ from typing import Any, ClassVar, Final
 from uuid import UUID
 
 from sendmsg.errors import ConfigurationError, NotSent, OutcomeUnknown
-from sendmsg.http import NOT_SENT_CODES, HttpClient, build_session
+from sendmsg.http import HttpClient, build_session
+from sendmsg.transport import NOT_SENT_CODES
 
 MAX_CODE: Final = 60  # characters of a code
 MAX_PROVIDER_ID: Final = 128  # characters; the longest real ones (WhatsApp's `wamid.…`) have about 70

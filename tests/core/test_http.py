@@ -26,7 +26,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from urllib3.connectionpool import HTTPConnectionPool
 
-import sendmsg.http
+from sendmsg import transport
 from sendmsg.errors import CallFailed, MalformedAnswer, NotSent, OutcomeUnknown
 from sendmsg.http import MAX_RETRY_AFTER, HttpClient, Response, build_session
 from tests.faults import (
@@ -173,7 +173,7 @@ class TestConnections:
     ) -> None:
         with FaultServer(answer(200, b"x" * 100_000)) as server, client(pool_size=1) as http:
             with monkeypatch.context() as patch:
-                patch.setattr(sendmsg.http._Exchange, "patience", _interrupt_at(calls, sendmsg.http._Exchange.patience))
+                patch.setattr(transport.Exchange, "patience", _interrupt_at(calls, transport.Exchange.patience))
                 with pytest.raises(TimeLimitExceeded):
                     http.request("GET", server.url)
 
@@ -210,7 +210,7 @@ class TestConnections:
     def test_a_connection_idle_for_long_is_not_used_again(
         self, http: HttpClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(sendmsg.http, "MAX_IDLE_SECONDS", 0.0)
+        monkeypatch.setattr(transport, "MAX_IDLE_SECONDS", 0.0)
         with FaultServer() as server:
             for _ in range(3):
                 http.request("GET", server.url)
