@@ -93,11 +93,12 @@ def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, 
     room = _room(entries)
     served = {lane: routing.candidates(lane, entries.values()) for lane in due.LANES}
     lanes = {lane: options for lane, options in served.items() if any(room[option.id] > 0 for option in options)}
+    open_ids = {option.id for options in lanes.values() for option in options if room[option.id] > 0}
     with transaction.atomic():
         now = timezone.now()
         changes: list[Change] = []
         names: dict[UUID, str] = {}
-        for row in due.claim(lanes, now, min(limit, sum(max(free, 0) for free in room.values()))):
+        for row in due.claim(lanes, open_ids, now, min(limit, sum(max(free, 0) for free in room.values()))):
             options = lanes[row.lane]
             if row.pinned_to is not None:
                 options = [option for option in options if option.id == row.pinned_to]

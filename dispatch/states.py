@@ -7,6 +7,7 @@
 
     queued, released ──▶ canceled             sending ──▶ failed
     queued, sending ──▶ expired, unknown      undelivered, unknown, expired ──▶ delivered, by a late receipt
+    failed, expired ──▶ queued, by a replay
 
 Every change is one conditional UPDATE that names the edge (`dispatch.transitions`): a state never moves any other way,
 so a late receipt, a stale task or a second worker finds nothing to change.
@@ -49,6 +50,8 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
         (State.UNKNOWN, State.UNDELIVERED),
         (State.UNDELIVERED, State.DELIVERED),
         (State.EXPIRED, State.DELIVERED),
+        (State.FAILED, State.QUEUED),  # its dead letter is replayed
+        (State.EXPIRED, State.QUEUED),
     }
 )
 
@@ -56,7 +59,7 @@ FINAL: frozenset[State] = frozenset(
     {State.DELIVERED, State.UNDELIVERED, State.FAILED, State.EXPIRED, State.CANCELED, State.UNKNOWN}
 )
 DEAD: frozenset[State] = frozenset({State.FAILED, State.EXPIRED})
-"""Final states that leave a dead letter for an operator to read."""
+"""Final states that leave a dead letter for an operator to read, and to replay."""
 
 
 def allowed(source: State, target: State) -> bool:

@@ -14,6 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection as database
+from uuid_utils.compat import uuid7
 
 from dispatch.states import DEAD, EDGES, FINAL, State
 from sendmsg.telemetry import metrics
@@ -26,17 +27,21 @@ STATEMENT = """
 WITH change AS (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
-        %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(in_doubt)s::bool[],
-        %(repeat_until)s::timestamptz[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[]
-    ) AS c(id, release, target, due_at, lease_until, connection_id, in_doubt, repeat_until, code, detail, data)
+        %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(in_doubt)s::bool[],
+        %(repeat_until)s::timestamptz[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[], %(letter)s::uuid[]
+    ) AS c(
+        id, release, target, due_at, expires_at, lease_until, connection_id, in_doubt, repeat_until, code, detail, data,
+        letter
+    )
 ), locked AS (
     SELECT m.id, m.state FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
-        release = m.release + (c.target = 'released')::int,
+        release = m.release + (c.target = 'released' OR l.state = ANY(%(dead)s))::int,
         tries = m.tries + (c.target = 'sending')::int,
         due_at = COALESCE(c.due_at, m.due_at),
+        expires_at = COALESCE(c.expires_at, m.expires_at),
         lease_until = c.lease_until,
         connection_id = COALESCE(c.connection_id, m.connection_id),
         in_doubt = COALESCE(c.in_doubt, m.in_doubt),
@@ -49,19 +54,27 @@ WITH change AS (
     JOIN unnest(%(sources)s::text[], %(targets)s::text[]) AS edge(source, target)
         ON edge.source = l.state AND edge.target = c.target
     WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
-    RETURNING m.id, m.account_id, m.release, m.tries, l.state AS source, m.state AS target,
-        m.error_code, m.error_detail, m.updated_at, c.data
+    RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
+        m.error_code, m.error_detail, m.updated_at, c.data, c.letter
 ), journaled AS (
     INSERT INTO journal_journalentry (events)
     SELECT jsonb_agg(jsonb_build_object(
         'id', gen_random_uuid(), 'message', id, 'account', account_id,
-        'type', CASE target WHEN 'queued' THEN 'retrying' ELSE target END,
+        'type', CASE
+            WHEN target <> 'queued' THEN target
+            WHEN source = ANY(%(dead)s) THEN 'replayed'
+            ELSE 'retrying'
+        END,
         'at', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
         'data', CASE WHEN tries > 0 THEN data || jsonb_build_object('attempt', tries) ELSE data END
     )) FROM moved HAVING count(*) > 0
 ), dead AS (
-    INSERT INTO dispatch_deadletter (message_id, queue, reason, detail, task)
-    SELECT id, '', COALESCE(NULLIF(error_code, ''), target), error_detail, '' FROM moved WHERE target = ANY(%(dead)s)
+    INSERT INTO dispatch_deadletter (
+        id, message_id, account_id, test, connection_id, reason, detail, queue, task, state, handled_by, note
+    )
+    SELECT letter, id, account_id, test, connection_id, COALESCE(NULLIF(error_code, ''), target), error_detail,
+        '', '', 'open', '', ''
+    FROM moved WHERE target = ANY(%(dead)s)
 )
 SELECT id, release, tries, source, target FROM moved
 """
@@ -79,6 +92,7 @@ class Change:
     target: State
     release: int | None = None
     due_at: datetime | None = None
+    expires_at: datetime | None = None
     lease_until: datetime | None = None
     connection_id: int | None = None
     in_doubt: bool | None = None
@@ -119,6 +133,7 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "release": [change.release for change in changes],
         "target": [change.target.value for change in changes],
         "due_at": [change.due_at for change in changes],
+        "expires_at": [change.expires_at for change in changes],
         "lease_until": [change.lease_until for change in changes],
         "connection": [change.connection_id for change in changes],
         "in_doubt": [change.in_doubt for change in changes],
@@ -126,6 +141,8 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "code": [change.code for change in changes],
         "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
         "data": [json.dumps(dict(change.data)) for change in changes],
+        # Made here, because Postgres has no uuidv7() before version 18; and only for those that may need one.
+        "letter": [str(uuid7()) if change.target in DEAD else None for change in changes],
         "sources": [source.value for source, _ in edges],
         "targets": [target.value for _, target in edges],
         "dead": _values(DEAD),

@@ -27,6 +27,14 @@ class AttemptOutcome(TextChoices):
     NOT_SENT = "not_sent", "not sent"  # we gave up before the call
 
 
+class LetterState(TextChoices):
+    """Whether somebody has seen to a dead letter; it leaves `open` once, and for good."""
+
+    OPEN = "open", "open"
+    REPLAYED = "replayed", "replayed"  # its message was queued again; should that fail too, it leaves a new letter
+    DISCARDED = "discarded", "discarded"  # nothing shall come of it
+
+
 class ReceiptStatus(TextChoices):
     """What a provider reports of a message that it took."""
 

@@ -25,6 +25,7 @@ class EventType(StrEnum):
     CANCELED = "canceled"  # the client took it back in time
     UNKNOWN = "unknown"  # it may have been sent; nobody can say
     RECEIPT = "receipt"  # a receipt came that changed no state
+    REPLAYED = "replayed"  # somebody had a failed or expired message tried again, with a new deadline
 
 
 @dataclass(frozen=True, slots=True)

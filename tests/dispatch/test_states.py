@@ -19,8 +19,12 @@ def test_every_state_that_is_not_final_leads_to_delivered() -> None:
     assert all(State.DELIVERED in reachable(state) for state in set(State) - FINAL)
 
 
-def test_delivered_canceled_and_failed_are_never_left() -> None:
-    assert not {source for source, _ in EDGES} & {State.DELIVERED, State.CANCELED, State.FAILED}
+def test_delivered_and_canceled_are_never_left() -> None:
+    assert not {source for source, _ in EDGES} & {State.DELIVERED, State.CANCELED}
+
+
+def test_of_final_messages_only_those_with_a_dead_letter_are_queued_again() -> None:
+    assert {source for source, target in EDGES if target is State.QUEUED} & FINAL == DEAD
 
 
 def test_a_message_that_left_is_never_queued_again() -> None:
