@@ -163,7 +163,9 @@ class DeadLetter(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     message = models.ForeignKey(Message, null=True, on_delete=models.CASCADE, related_name="dead_letters")
-    account = models.ForeignKey(Account, null=True, on_delete=models.PROTECT, db_index=False, help_text="Its message's.")
+    account = models.ForeignKey(
+        Account, null=True, on_delete=models.PROTECT, db_index=False, help_text="Its message's."
+    )
     test = models.BooleanField(default=False, help_text="Of a message made with a test key.")
     connection = models.ForeignKey(
         Connection, null=True, on_delete=models.PROTECT, db_index=False, help_text="Its message's, when it died."

@@ -2,7 +2,7 @@
 
 Rules: a test key's message only ever reaches a sandbox, a live one never does; the connection's provider must speak the
 channel; among those left, chance by weight. A message whose last try is in doubt stays with the connection that may
-have taken it: only that provider can recognise the repeat. One that was replayed by a chosen connection waits for that one.
+have taken it: only that provider can recognise the repeat. One that was replayed by a chosen connection waits for it.
 """
 
 import random

@@ -3,7 +3,8 @@
 `apply` moves a batch in ONE statement: it locks the rows in order of id (so that two batches can't deadlock), checks
 each change against the graph of `dispatch.states` and against the release it belongs to, writes the events to the
 journal and the dead letters of those that failed for good. All of it happens, or none; a change whose edge does not
-exist any more is passed over and missing from the answer.
+exist any more is passed over and missing from the answer. A replay counts as a release, so that whoever still holds the
+last one finds nothing to change.
 """
 
 import json
@@ -38,7 +39,7 @@ WITH change AS (
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
-        release = m.release + (c.target = 'released' OR l.state = ANY(%(dead)s))::int,
+        release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(dead)s)))::int,
         tries = m.tries + (c.target = 'sending')::int,
         due_at = COALESCE(c.due_at, m.due_at),
         expires_at = COALESCE(c.expires_at, m.expires_at),

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from dispatch import views
+from dispatch import dead_letter_views, views
 
 urlpatterns = [
     path("messages", views.MessagesView.as_view(), name="messages"),
     path("messages/<uuid:message_id>", views.MessageView.as_view(), name="message"),
     path("messages/<uuid:message_id>/events", views.EventsView.as_view(), name="message-events"),
     path("messages/<uuid:message_id>/cancel", views.CancelView.as_view(), name="message-cancel"),
+    path("dead-letters", dead_letter_views.DeadLettersView.as_view(), name="dead-letters"),
+    path("dead-letters/<uuid:letter_id>/replay", dead_letter_views.ReplayView.as_view(), name="dead-letter-replay"),
 ]

@@ -12,7 +12,7 @@ from django.utils import timezone
 from dispatch.states import State
 
 if TYPE_CHECKING:
-    from dispatch.models import Attempt, Connection, Message, ProviderReference
+    from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference
     from sendmsg.accounts.models import Account
     from webhooks.models import Receipt
 
@@ -82,6 +82,14 @@ def make_reference(message: "Message", value: str | None = None, **fields: Any) 
 
     defaults = {"connection_id": message.connection_id, "value": value or f"snd_{uuid4().hex}"}
     return ProviderReference.objects.create(message=message, **{**defaults, **fields})
+
+
+def make_letter(message: "Message", reason: str = "unroutable", **fields: Any) -> "DeadLetter":
+    """The dead letter that the message left when it failed or expired."""
+    from dispatch.models import DeadLetter
+
+    about = {"account_id": message.account_id, "test": message.test, "connection_id": message.connection_id}
+    return DeadLetter.objects.create(message=message, reason=reason, **{**about, **fields})
 
 
 def make_receipt(connection: "Connection", provider_id: str, status: str, **fields: Any) -> "Receipt":

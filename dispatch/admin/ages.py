@@ -4,18 +4,17 @@ Such an id begins with the millisecond that it was made, so a time is a range of
 and under any other filter.
 """
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
-from urllib.parse import parse_qsl
 from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
-from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+
+from dispatch.admin.filters import InputFilter
 
 
 def first_id(at: datetime) -> UUID:
@@ -43,20 +42,12 @@ class AgeFilter(SimpleListFilter):
         return queryset if span is None else queryset.filter(id__gte=first_id(timezone.now() - span))
 
 
-class DayFilter(SimpleListFilter):
+class DayFilter(InputFilter):
     """One day, in UTC."""
 
     title = "day (UTC)"
     parameter_name = "day"
-    template = "sendmsg/admin/input_filter.html"
     input_type = "date"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        return [("", "any")]
-
-    def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        others = changelist.get_query_string(remove=[self.parameter_name, PAGE_VAR])
-        yield {"value": self.value() or "", "query_string": others, "others": parse_qsl(others.removeprefix("?"))}
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
         if not self.value():

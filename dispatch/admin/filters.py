@@ -1,15 +1,19 @@
 """Filters of lists with millions of rows: each knows its choices without looking through the table."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
+from urllib.parse import parse_qsl
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
+from django.contrib.admin.views.main import PAGE_VAR, ChangeList
 from django.db import connection as database
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
 from dispatch.models import Connection
 from dispatch.providers.registry import PROVIDERS
+from sendmsg.accounts.models import Account
 
 MAX_CODES = 50  # codes offered; receipts bring words of providers, which may be many
 
@@ -24,6 +28,35 @@ WITH RECURSIVE found(value) AS (
 )
 SELECT value FROM found WHERE value IS NOT NULL LIMIT %s
 """
+
+
+class InputFilter(SimpleListFilter):
+    """By what is typed, where there are too many choices to offer."""
+
+    template = "sendmsg/admin/input_filter.html"
+    parameter_name: str
+    input_type: ClassVar[str]
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("", "any")]
+
+    def choices(self, changelist: ChangeList) -> Iterator[Any]:
+        others = changelist.get_query_string(remove=[self.parameter_name, PAGE_VAR])
+        yield {"value": self.value() or "", "query_string": others, "others": parse_qsl(others.removeprefix("?"))}
+
+
+class AccountFilter(InputFilter):
+    title = "account (its whole name)"
+    parameter_name = "account"
+    input_type = "search"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        name = self.value()
+        if not name:
+            return queryset
+        if "\0" in name:  # Postgres takes no such text
+            raise IncorrectLookupParameters
+        return queryset.filter(account_id__in=list(Account.objects.filter(name=name).values_list("id", flat=True)))
 
 
 class ModeFilter(SimpleListFilter):

@@ -86,7 +86,7 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     fieldsets = (
         (None, {"fields": ("id", "account", "mode", "status", "connection", "provider_ids")}),
         ("Content", {"fields": ("channel", "recipient", "sender", "text", "size", "client_reference", "metadata")}),
-        ("Delivery", {"fields": ("priority", "tries", "doubt", "error_code", "error_detail")}),
+        ("Delivery", {"fields": ("priority", "tries", "doubt", "chosen_connection", "error_code", "error_detail")}),
         (
             "Times (UTC)",
             {"fields": ("created_at", "send_at", "due_at", "lease_until", "expires_at", "updated_at")},
@@ -97,7 +97,9 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """With accounts and connections, without the connections' secrets: decrypting them costs, and may fail."""
         rows: QuerySet[Message] = super().get_queryset(request)
-        return rows.select_related("account", "connection").defer("connection__credentials")
+        return rows.select_related("account", "connection", "chosen_connection").defer(
+            "connection__credentials", "chosen_connection__credentials"
+        )
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str

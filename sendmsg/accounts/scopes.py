@@ -9,5 +9,5 @@ from django.db import models
 class Scope(models.TextChoices):
     """A permission that a key holds; the label is its meaning."""
 
-    MESSAGES_WRITE = "messages:write", "Send messages and cancel those that have not left."
-    MESSAGES_READ = "messages:read", "Read messages, their states and their timelines."
+    MESSAGES_WRITE = "messages:write", "Send messages, cancel those that have not left, replay dead letters."
+    MESSAGES_READ = "messages:read", "Read messages, their states, timelines and dead letters."

@@ -65,6 +65,10 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "method_not_allowed": Kind(405, "Method not allowed", "This address has no such method: see Allow."),
         "not_acceptable": Kind(406, "Not acceptable", "Answers are JSON: the request's Accept excludes it."),
         "message_not_cancelable": Kind(409, "Too late to cancel", "The message has left or is final already."),
+        "dead_letter_handled": Kind(409, "Handled already", "The dead letter was replayed or discarded before."),
+        "message_not_replayable": Kind(
+            409, "Not replayable", "The message may have been sent, or is neither failed nor expired any more."
+        ),
         "throttled": Kind(429, "Too many requests", "Slow down: Retry-After says how long."),
         # Us
         "internal_error": Kind(500, "Internal error", "An error of ours. Quote the request id to report it."),

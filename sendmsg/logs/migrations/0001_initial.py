@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
                                     ("canceled", "canceled"),
                                     ("unknown", "unknown"),
                                     ("receipt", "receipt"),
+                                    ("replayed", "replayed"),
                                 ],
                                 editable=False,
                                 max_length=20,

@@ -1,17 +1,22 @@
-"""Dead letters in the admin."""
+"""Dead letters in the admin: what is shown, and what is done about them."""
 
 from typing import Any
 
 import pytest
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from dispatch.models import DeadLetter
+from dispatch.admin import handling
+from dispatch.models import DeadLetter, Message
 from dispatch.states import State
+from dispatch.vocabulary import AttemptOutcome, LetterState
 from sendmsg.accounts.models import Account
-from tests.factories import make_connection, make_message
+from tests import factories
+from tests.factories import make_attempt, make_connection, make_message
 
 pytestmark = pytest.mark.django_db
 LIST = "admin:dispatch_deadletter_changelist"
@@ -22,7 +27,22 @@ def page_of(letter: DeadLetter) -> str:
 
 
 def make_letter(account: Account, reason: str = "unroutable", **fields: Any) -> DeadLetter:
-    return DeadLetter.objects.create(message=make_message(account, State.FAILED, **fields), reason=reason)
+    return factories.make_letter(make_message(account, State.FAILED, **fields), reason)
+
+
+def act(client: Client, action: str, *letters: DeadLetter, **fields: Any) -> Any:
+    """Choose in the list; with `newest`, confirm."""
+    chosen = {"action": action, "_selected_action": [str(letter.id) for letter in letters], **fields}
+    return client.post(reverse(LIST), chosen, follow=True)
+
+
+def confirm(client: Client, action: str, *letters: DeadLetter, **fields: Any) -> Any:
+    newest = act(client, action, *letters).context["newest"]
+    return act(client, action, *letters, newest=newest, **fields)
+
+
+def states() -> list[str]:
+    return list(Message.objects.order_by("id").values_list("state", flat=True))
 
 
 def found(client: Client, **query: Any) -> set[DeadLetter]:
@@ -93,3 +113,145 @@ def test_a_list_takes_as_many_queries_for_many_as_for_one(admin_client: Client, 
         admin_client.get(reverse(LIST))
 
     assert len(for_many) == len(for_one) <= 7
+
+
+def test_letters_are_found_by_account_connection_mode_state_and_day(admin_client: Client, acme: Account) -> None:
+    letter = make_letter(acme)
+    globex = Account.objects.create(name="Globex")
+    other = make_letter(globex, connection=make_connection("other", provider="vonage"), test=True)
+    DeadLetter.objects.filter(id=other.id).update(state=LetterState.DISCARDED)
+
+    assert found(admin_client, account="Acme") == {letter}
+    assert found(admin_client, connection=other.connection_id) == {other}
+    assert found(admin_client, provider="vonage") == {other}
+    assert found(admin_client, mode="test") == {other}
+    assert found(admin_client, state__exact="open") == {letter}
+    assert found(admin_client, day="2020-01-01") == set()
+    assert found(admin_client, account="nobody") == set()
+
+
+def test_the_attempts_of_a_message_stand_beside_each_other(admin_client: Client, acme: Account) -> None:
+    letter = make_letter(acme)
+    assert letter.message is not None
+    for number, code in ((1, "unavailable"), (2, "unroutable")):
+        make_attempt(letter.message, number=number, outcome=AttemptOutcome.RETRY, code=code)
+
+    rows = dict(admin_client.get(page_of(letter)).context["attempts"])
+
+    assert rows["Number"] == ["1", "2"]
+    assert rows["Connection"] == ["sendmsg", "sendmsg"]
+    assert rows["Code"] == ["unavailable", "unroutable"]
+
+
+class TestHandling:
+    def test_nothing_happens_before_it_is_confirmed(self, admin_client: Client, acme: Account) -> None:
+        letters = [make_letter(acme) for _ in range(2)]
+
+        for action in ("replay", "replay_by", "discard"):
+            page = act(admin_client, action, *letters)
+            assert page.context["count"] == 2
+            assert "<strong>2</strong> dead letters chosen" in page.text
+
+        assert states() == ["failed", "failed"]
+        assert set(DeadLetter.objects.values_list("state", flat=True)) == {"open"}
+
+    def test_a_confirmed_replay_is_done_once_and_logged(
+        self, admin_client: Client, admin_user: User, acme: Account
+    ) -> None:
+        letters = [make_letter(acme) for _ in range(3)]
+
+        page = confirm(admin_client, "replay", *letters[:2], note="provider is back")
+
+        assert "Replayed: 2." in page.text
+        assert states() == ["queued", "queued", "failed"]
+        letters[0].refresh_from_db()
+        assert (letters[0].state, letters[0].handled_by, letters[0].note) == ("replayed", "admin", "provider is back")
+        entries = LogEntry.objects.filter(user=admin_user)
+        assert {entry.object_id for entry in entries} == {str(letter.id) for letter in letters[:2]}
+        assert {entry.change_message for entry in entries} == {"Replayed: provider is back"}
+
+        again = act(admin_client, "replay", *letters[:2], newest=letters[2].id)
+
+        assert "Replayed: 0." in again.text
+        assert "2 (handled before)" in again.text
+        assert LogEntry.objects.count() == 2
+
+    def test_a_replay_by_another_connection(self, admin_client: Client, acme: Account) -> None:
+        other = make_connection("other")
+        make_connection("off", enabled=False)
+        letter = make_letter(acme)
+
+        page = act(admin_client, "replay_by", letter)
+        assert ">other (sendmsg)<" in page.text
+        assert ">off (" not in page.text
+        page = confirm(admin_client, "replay_by", letter, connection="other")
+
+        assert "Replayed by other: 1." in page.text
+        assert Message.objects.get().chosen_connection == other
+
+    def test_a_connection_has_to_be_one_that_is_offered(self, admin_client: Client, acme: Account) -> None:
+        letter = make_letter(acme)
+
+        for fields in ({}, {"connection": "nowhere"}):
+            page = confirm(admin_client, "replay_by", letter, **fields)
+            assert page.context["form"].errors["connection"]
+
+        assert states() == ["failed"]
+
+    def test_a_discard_needs_a_reason(self, admin_client: Client, acme: Account) -> None:
+        letter = make_letter(acme)
+
+        assert confirm(admin_client, "discard", letter).context["form"].errors["note"]
+        page = confirm(admin_client, "discard", letter, note="spam")
+
+        assert "Discarded: 1." in page.text
+        letter.refresh_from_db()
+        assert (letter.state, letter.note) == (LetterState.DISCARDED, "spam")
+
+    def test_all_that_match_are_those_that_were_counted(self, admin_client: Client, acme: Account) -> None:
+        letters = [make_letter(acme, "expired") for _ in range(3)]
+        make_letter(acme, "unroutable")
+        url = reverse(LIST) + "?reason=expired"
+        chosen = {"action": "replay", "_selected_action": str(letters[0].id), "select_across": "1"}
+
+        page = admin_client.post(url, chosen)
+        assert page.context["count"] == 3
+        late = make_letter(acme, "expired")
+        admin_client.post(url, {**chosen, "newest": page.context["newest"]})
+
+        assert set(DeadLetter.objects.filter(state="replayed")) == set(letters)
+        late.refresh_from_db()
+        assert late.state == LetterState.OPEN
+
+    def test_too_many_are_refused(self, admin_client: Client, acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(handling, "MAX_AT_ONCE", 1)
+        letters = [make_letter(acme) for _ in range(2)]
+
+        page = act(admin_client, "replay", *letters)
+
+        assert "More than 1 at once" in page.text
+        assert states() == ["failed", "failed"]
+
+    def test_the_page_of_a_letter_offers_what_can_be_done(self, admin_client: Client, acme: Account) -> None:
+        letter = make_letter(acme)
+        task = DeadLetter.objects.create(queue="deliver.sendmsg", reason="task_rejected")
+
+        def offered(one: DeadLetter) -> list[str]:
+            return [name for name, _ in admin_client.get(page_of(one)).context.get("handling") or []]
+
+        assert offered(letter) == ["replay", "replay_by", "discard"]
+        assert offered(task) == ["discard"]
+        confirm(admin_client, "discard", letter, note="spam")
+        assert offered(letter) == []
+
+    def test_who_may_only_look_is_offered_nothing(self, client: Client, acme: Account) -> None:
+        looker = User.objects.create_user("looker", is_staff=True)
+        looker.user_permissions.add(Permission.objects.get(codename="view_deadletter"))
+        client.force_login(looker)
+        letter = make_letter(acme)
+
+        assert not client.get(page_of(letter)).context["handling"]
+        act(client, "replay", letter)
+        act(client, "replay", letter, newest=letter.id)
+
+        assert states() == ["failed"]

@@ -1,0 +1,156 @@
+"""Replaying and discarding dead letters in the admin: choose, see how many and what will happen, confirm.
+
+The confirmation names the newest letter that was counted, so that none is taken along which came after it. Each letter
+that was handled gets a line in the admin's log, in the transaction that handled it.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from django import forms
+from django.contrib import admin, messages
+from django.contrib.admin.helpers import ACTION_CHECKBOX_NAME
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+
+from dispatch import directory, replays
+from dispatch.models import DeadLetter
+from dispatch.replays import Result, Results
+from sendmsg.admin import as_uuid
+
+if TYPE_CHECKING:
+    _Admin = admin.ModelAdmin[DeadLetter]
+else:
+    _Admin = object
+
+MAX_AT_ONCE = 10_000  # letters; more would take longer than a browser waits
+
+Handler = Callable[[Collection[UUID]], Results]
+
+
+class Wish(forms.Form):
+    """What an operator says to a replay."""
+
+    note = forms.CharField(max_length=300, required=False, label="Why", widget=forms.TextInput(attrs={"size": 60}))
+
+    def handler(self, by: str) -> Handler:
+        return lambda ids: replays.replay(ids, by, note=self.cleaned_data["note"])
+
+    @property
+    def said(self) -> str:
+        return "Replayed"
+
+
+class WishByAnother(Wish):
+    """And by which connection."""
+
+    connection = forms.ChoiceField()
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._usable = {entry.name: entry for entry in directory.entries().values() if entry.enabled}
+        self.fields["connection"].choices = [  # type: ignore[attr-defined]
+            (name, f"{name} ({entry.provider}{', sandbox' if entry.sandbox else ''})")
+            for name, entry in sorted(self._usable.items())
+            if not entry.fault
+        ]
+
+    def handler(self, by: str) -> Handler:
+        via = self._usable[self.cleaned_data["connection"]]
+        return lambda ids: replays.replay(ids, by, note=self.cleaned_data["note"], via=via)
+
+    @property
+    def said(self) -> str:
+        return f"Replayed by {self.cleaned_data['connection']}"
+
+
+class WishToDiscard(Wish):
+    """A reason is due: nobody will look at these again."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["note"].required = True
+
+    def handler(self, by: str) -> Handler:
+        return lambda ids: replays.discard(ids, by, note=self.cleaned_data["note"])
+
+    @property
+    def said(self) -> str:
+        return "Discarded"
+
+
+class Handling(_Admin):
+    """The actions of the list; the page of one letter posts to them too."""
+
+    actions = ("replay", "replay_by", "discard")
+
+    def has_handle_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change dead letters may handle them; nobody edits one."""
+        return request.user.has_perm("dispatch.change_deadletter")
+
+    @admin.action(description="Replay…", permissions=["handle"])
+    def replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return self._confirm(request, letters, Wish, "Replay")
+
+    @admin.action(description="Replay by another provider…", permissions=["handle"])
+    def replay_by(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return self._confirm(request, letters, WishByAnother, "Replay by another provider")
+
+    @admin.action(description="Discard…", permissions=["handle"])
+    def discard(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
+        return self._confirm(request, letters, WishToDiscard, "Discard")
+
+    def _confirm(
+        self, request: HttpRequest, letters: QuerySet[DeadLetter], form_class: type[Wish], title: str
+    ) -> HttpResponse | None:
+        """The page that asks; once it is answered, None: back to the list."""
+        newest = as_uuid(request.POST.get("newest", "")) or letters.order_by("-id").values_list("id", flat=True).first()
+        chosen = letters.filter(id__lte=newest)
+        count = chosen.order_by()[: MAX_AT_ONCE + 1].count()
+        if count > MAX_AT_ONCE:
+            text = f"More than {MAX_AT_ONCE:,} at once: narrow it down, or use manage.py deadletters."
+            self.message_user(request, text, messages.ERROR)
+            return None
+        form = form_class(request.POST if "newest" in request.POST else None)
+        if form.is_valid():
+            self._handle(request, chosen, form)
+            return None
+        context = {
+            **self.admin_site.each_context(request),
+            "title": title,
+            "opts": self.model._meta,
+            "media": self.media,
+            "form": form,
+            "count": count,
+            "newest": newest,
+            "action": request.POST.get("action"),
+            "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),
+            "select_across": request.POST.get("select_across", "0"),
+            "checkbox": ACTION_CHECKBOX_NAME,
+            "sample": chosen.order_by("-id")[:10],
+        }
+        return TemplateResponse(request, "admin/dispatch/deadletter/confirm.html", context)
+
+    def _handle(self, request: HttpRequest, letters: QuerySet[DeadLetter], form: Wish) -> None:
+        act = form.handler(request.user.get_username())
+
+        def act_and_log(ids: Collection[UUID]) -> Results:
+            results = act(ids)
+            done = [key for key, result in results.items() if result is Result.DONE]
+            note = form.cleaned_data["note"]
+            LogEntry.objects.log_actions(
+                user_id=str(request.user.pk),
+                queryset=DeadLetter.objects.filter(id__in=done),
+                action_flag=CHANGE,
+                change_message=f"{form.said}: {note}" if note else f"{form.said}.",
+            )
+            return results
+
+        counts = Counter(result for results in replays.sweep(letters, act_and_log) for result in results.values())
+        self.message_user(request, f"{form.said}: {counts.pop(Result.DONE, 0)}.", messages.SUCCESS)
+        for result, count in counts.items():
+            self.message_user(request, f"Left alone: {count} ({result.label}).", messages.WARNING)

@@ -1,0 +1,117 @@
+"""The dead letters API: translates between HTTP and `dispatch.replays`. A key sees those of its account and mode.
+
+Which connection a replay leaves by is for routing or an operator; a client only says that it shall be tried again.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+from drf_spectacular.utils import extend_schema, extend_schema_field
+from rest_framework import serializers
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from dispatch import replays
+from dispatch.models import DeadLetter
+from dispatch.replays import Result
+from dispatch.serializers import RFC3339Field
+from dispatch.vocabulary import LetterState
+from sendmsg.accounts.keys import Mode
+from sendmsg.accounts.models import ApiKey
+from sendmsg.accounts.scopes import Scope
+from sendmsg.api.authentication import client_of
+from sendmsg.api.idempotency import run_once
+from sendmsg.api.paging import PageQuery, paginate
+from sendmsg.api.permissions import requires
+from sendmsg.api.problems import Problem
+from sendmsg.api.schema import IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
+
+
+class DeadLetterDocument(serializers.Serializer[DeadLetter]):
+    """A dead letter as clients see it: who handled it and why is the operators' own."""
+
+    id = serializers.UUIDField()
+    message_id = serializers.UUIDField(help_text="The message that could not be sent.")
+    reason = serializers.CharField(help_text="The code of the last error, or the message's state.")
+    detail = serializers.CharField()
+    state = serializers.ChoiceField(LetterState.choices)
+    provider = serializers.SerializerMethodField()
+    created_at = serializers.DateTimeField()
+    handled_at = serializers.DateTimeField(allow_null=True, help_text="When it was replayed or discarded.")
+
+    @extend_schema_field(serializers.CharField(allow_null=True, help_text="The last that was tried."))
+    def get_provider(self, letter: DeadLetter) -> str | None:
+        return letter.connection.provider if letter.connection else None
+
+
+class DeadLetterQuery(PageQuery):
+    """The query parameters of `GET /v1/dead-letters`."""
+
+    reason = serializers.CharField(required=False, max_length=60)
+    state = serializers.ChoiceField(LetterState.choices, required=False)
+    created_after = RFC3339Field(required=False)
+
+
+def visible(request: Request) -> QuerySet[DeadLetter]:
+    client = client_of(request)
+    rows = DeadLetter.objects.filter(account_id=client.account_id, test=client.mode is Mode.TEST)
+    return rows.select_related("connection").defer("connection__credentials")
+
+
+def find(request: Request, letter_id: UUID) -> DeadLetter:
+    letter = visible(request).filter(pk=letter_id).first()
+    if letter is None:
+        raise Problem("not_found")
+    return letter
+
+
+class DeadLettersView(APIView):
+    permission_classes = [requires(Scope.MESSAGES_READ)]
+
+    @extend_schema(
+        operation_id="list_dead_letters",
+        summary="List dead letters, newest first",
+        parameters=[DeadLetterQuery],
+        responses={200: page_of("DeadLetterList", DeadLetterDocument), **problems(*LIST)},
+    )
+    def get(self, request: Request) -> Response:
+        query = DeadLetterQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        asked: dict[str, Any] = query.validated_data
+        rows = visible(request).filter(**{name: asked[name] for name in ("reason", "state") if name in asked})
+        if "created_after" in asked:
+            rows = rows.filter(created_at__gt=asked["created_after"])
+        page = paginate(rows, cursor=asked.get("cursor"), limit=asked["limit"])
+        return Response(page.document(lambda found: [DeadLetterDocument(row).data for row in found]))
+
+
+class ReplayView(APIView):
+    permission_classes = [requires(Scope.MESSAGES_WRITE)]
+
+    @extend_schema(
+        operation_id="replay_dead_letter",
+        summary="Try a dead letter's message again, with a new deadline",
+        parameters=[IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED],
+        request=None,
+        responses={
+            200: DeadLetterDocument,
+            **problems(*IDEMPOTENCY, "not_found", "dead_letter_handled", "message_not_replayable"),
+        },
+    )
+    def post(self, request: Request, letter_id: UUID) -> Response:
+        def handle() -> Response:
+            letter = find(request, letter_id)
+            result = replays.replay([letter.id], by=_name_of(request))[letter.id]
+            if result is Result.HANDLED:
+                raise Problem("dead_letter_handled")
+            if result is not Result.DONE:
+                raise Problem("message_not_replayable", f"The message can't be tried again: {result.label}.")
+            return Response(DeadLetterDocument(find(request, letter_id)).data)
+
+        return run_once(request, handle)
+
+
+def _name_of(request: Request) -> str:
+    return f"api:{ApiKey.objects.values_list('prefix', flat=True).get(pk=client_of(request).key_id)}"
