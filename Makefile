@@ -27,8 +27,19 @@ help: ## List these commands
 run: .venv/.run ## Start everything here, with a sandbox provider (PORT=8000; ONCE=1: one message, then stop)
 	@exec $(PY) manage.py quickstart
 
+# In two processes side by side, each with servers of its own: those that start and kill whole processes mostly wait.
+# The output of the second is shown when both have ended. With ARGS it is one plain pytest.
+APART := tests/stack tests/servers tests/embedded
+
 test: .venv/.test ## Run the tests against real servers (ARGS="-k receipts")
-	@exec $(PY) -m pytest $(ARGS)
+	@if [ -n "$(strip $(ARGS))" ]; then exec $(PY) -m pytest $(ARGS); fi; \
+	$(PY) -m pytest $(APART) >.venv/.apart 2>&1 & apart=$$!; \
+	trap 'kill $$apart 2>/dev/null; exit 130' INT TERM HUP; \
+	echo "Beside these run $(APART)"; \
+	$(PY) -m pytest $(APART:%=--ignore=%); first=$$?; \
+	wait $$apart; second=$$?; \
+	cat .venv/.apart; \
+	exit $$((first ? first : second))
 
 check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
 	$(PY) -m ruff check
