@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
 
@@ -98,20 +99,66 @@ class Verdict:
         return self.kind(self.code, detail)
 
 
+class SenderKind(StrEnum):
+    """What a sender is, by its form; `dispatch.senders` has checked that it has one of these."""
+
+    NUMBER = "number"
+    SHORT_CODE = "short_code"
+    NAME = "name"
+    NONE = "none"  # the message names no sender
+
+    @classmethod
+    def of(cls, sender: str) -> "SenderKind":
+        if not sender:
+            return cls.NONE
+        if sender.startswith("+"):
+            return cls.NUMBER
+        return cls.SHORT_CODE if sender.isdecimal() else cls.NAME
+
+
+class NumberFormat(StrEnum):
+    """How a provider wants a number written."""
+
+    E164 = "e164"  # with its +
+    DIGITS = "digits"  # without
+
+    def write(self, number: str) -> str:
+        """`number`, which is in E.164, or a sender that is no number and stays as it is."""
+        return number.removeprefix("+") if self is NumberFormat.DIGITS else number
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do, as data: routing and the documentation read it.
+    """What a provider can do, as data: adapters, routing and the documentation read it.
 
     `batch_size`: the most messages one HTTP call takes. `deduplicates`: a repeated message id is recognised and not
-    sent again, so repeating resolves an unknown outcome. `fetches_status`: the outcome can be asked for later.
-    `remembers_for`: seconds from the first try in which it recognises a repeat; 23 hours of the usual 24, for safety.
+    sent again, so repeating resolves an unknown outcome. `remembers_for`: seconds from the first try in which it
+    recognises a repeat; 23 hours of the usual 24, for safety. `fetches_status`: what became of a message can be asked
+    for by the provider's id. `finds`: whether it has a message can be asked for without that id.
+
+    `validity`: the fewest and most seconds that it can be told to keep trying; None: it can't be told. `senders`: the
+    kinds that it takes, if the connection is set up for them. `max_body`: characters of a text; None: not documented.
+    `pair_interval`: seconds that it wants between two messages to one recipient.
     """
 
     channels: frozenset[str]
-    batch_size: int
-    deduplicates: bool
-    fetches_status: bool
+    batch_size: int = 1
+    deduplicates: bool = False
+    fetches_status: bool = False
     remembers_for: float = 82_800.0
+    finds: bool = False
+    validity: tuple[int, int] | None = None
+    senders: frozenset[SenderKind] = frozenset(SenderKind)
+    number_format: NumberFormat = NumberFormat.E164
+    max_body: int | None = None
+    pair_interval: float = 0.0
+
+    def validity_of(self, wanted: float | None) -> int | None:
+        """Whole seconds to tell it, moved into its range; None if there are none to tell."""
+        if wanted is None or self.validity is None:
+            return None
+        least, most = self.validity
+        return min(max(int(wanted), least), most)
 
 
 @dataclass(frozen=True, slots=True)

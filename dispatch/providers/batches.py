@@ -13,7 +13,7 @@ from abc import abstractmethod
 from collections import Counter, deque
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Final
+from typing import Final
 
 from dispatch.providers.base import HttpProvider, Outbound, Outcome, Rejected, Retry, Unavailable, Unknown
 from sendmsg.errors import NotSent, OutcomeUnknown
@@ -37,8 +37,6 @@ class Call:
 
 class BatchHttpProvider(HttpProvider):
     """An adapter that makes one HTTP call for many messages: it implements `attempt_call`."""
-
-    validity_range: ClassVar[tuple[int, int]]  # seconds, both ends included; what lies outside is moved to the end
 
     @abstractmethod
     def attempt_call(self, call: Call) -> list[Outcome] | Outcome:
@@ -75,19 +73,15 @@ class BatchHttpProvider(HttpProvider):
         before: Counter[Hashable] = Counter()
         alike: dict[Hashable, list[int]] = {}
         for place, message in enumerate(batch):
-            common = (message.body, message.sender, message.channel, self._validity(message))
+            common = (message.body, message.sender, message.channel, self.capabilities.validity_of(message.valid_for))
             alike.setdefault((common, before[common, message.to]), []).append(place)
             before[common, message.to] += 1
         size = self.capabilities.batch_size
         return [places[start : start + size] for places in alike.values() for start in range(0, len(places), size)]
 
-    def _validity(self, message: Outbound) -> int | None:
-        least, most = self.validity_range
-        return None if message.valid_for is None else min(max(int(message.valid_for), least), most)
-
     def _answer(self, messages: Sequence[Outbound]) -> list[Outcome] | Outcome:
         try:
-            return self.attempt_call(Call(messages, self._validity(messages[0])))
+            return self.attempt_call(Call(messages, self.capabilities.validity_of(messages[0].valid_for)))
         except NotSent as error:
             return Unavailable(error.code, error.detail, after=None)
         except OutcomeUnknown as error:

@@ -17,6 +17,7 @@ from dispatch.providers.base import (
     Accepted,
     Capabilities,
     ConnectionConfig,
+    NumberFormat,
     Outbound,
     Outcome,
     Rejected,
@@ -27,7 +28,7 @@ from dispatch.providers.base import (
     Verdict,
     word,
 )
-from dispatch.providers.batches import BatchHttpProvider, Call, digits
+from dispatch.providers.batches import BatchHttpProvider, Call
 from dispatch.providers.tables import ErrorTable
 
 _TAKEN: Final = frozenset({"PENDING", "ACCEPTED", "DELIVERED"})
@@ -83,9 +84,12 @@ class InfobipProvider(BatchHttpProvider):
     slug: ClassVar[str] = "infobip"
     # Infobip documents no most; 1,000 results stay far below the most that we read of an answer.
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1000, deduplicates=False, fetches_status=True
+        channels=frozenset({"sms"}),
+        batch_size=1000,
+        fetches_status=True,
+        validity=(1, 172_800),  # 48 hours
+        number_format=NumberFormat.DIGITS,
     )
-    validity_range: ClassVar[tuple[int, int]] = (1, 172_800)  # 48 hours
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)
@@ -113,12 +117,13 @@ class InfobipProvider(BatchHttpProvider):
         return Report(status, "" if reason in (None, "NO_ERROR") else reason)
 
     def _message(self, call: Call) -> dict[str, Any]:
+        write = self.capabilities.number_format.write
         message: dict[str, Any] = {
-            "destinations": [{"to": digits(one.to), "messageId": str(one.message_id)} for one in call.messages],
+            "destinations": [{"to": write(one.to), "messageId": str(one.message_id)} for one in call.messages],
             "content": {"text": call.first.body},
         }
         if call.first.sender:
-            message["sender"] = call.first.sender.removeprefix("+")
+            message["sender"] = write(call.first.sender)
         if call.validity is not None:
             message["options"] = {"validityPeriod": {"amount": call.validity, "timeUnit": "SECONDS"}}
         if self.config.receipt_url:

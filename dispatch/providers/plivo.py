@@ -14,7 +14,16 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from dispatch.providers.answers import Answer, ask, number
-from dispatch.providers.base import Accepted, Capabilities, ConnectionConfig, Outcome, Rejected, Report, provider_id
+from dispatch.providers.base import (
+    Accepted,
+    Capabilities,
+    ConnectionConfig,
+    NumberFormat,
+    Outcome,
+    Rejected,
+    Report,
+    provider_id,
+)
 from dispatch.providers.batches import BatchHttpProvider, Call, digits
 from dispatch.providers.tables import ErrorTable
 
@@ -35,9 +44,13 @@ class PlivoProvider(BatchHttpProvider):
 
     slug: ClassVar[str] = "plivo"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1000, deduplicates=False, fetches_status=True
+        channels=frozenset({"sms"}),
+        batch_size=1000,
+        fetches_status=True,
+        validity=(5, 10_799),  # `message_expiry`: the time in Plivo's queue
+        number_format=NumberFormat.DIGITS,
+        max_body=1_600,
     )
-    validity_range: ClassVar[tuple[int, int]] = (5, 10_799)  # of `message_expiry`: the time in Plivo's queue
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)
@@ -62,13 +75,14 @@ class PlivoProvider(BatchHttpProvider):
         return Report(status, number(answer.at("error_code")) or "" if status == "undelivered" else "")
 
     def _submission(self, call: Call) -> dict[str, Any]:
+        write = self.capabilities.number_format.write
         submission: dict[str, Any] = {
-            "dst": "<".join(digits(message.to) for message in call.messages),
+            "dst": "<".join(write(message.to) for message in call.messages),
             "text": call.first.body,
             "type": "sms",
         }
         if call.first.sender:
-            submission["src"] = call.first.sender.removeprefix("+")
+            submission["src"] = write(call.first.sender)
         else:
             submission["powerpack_uuid"] = self._powerpack
         if call.validity is not None:

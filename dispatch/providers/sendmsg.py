@@ -39,9 +39,7 @@ class SendMSGProvider(HttpProvider):
     """Credentials: `api_key`."""
 
     slug: ClassVar[str] = "sendmsg"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms", "whatsapp"}), batch_size=1, deduplicates=True, fetches_status=False
-    )
+    capabilities: ClassVar[Capabilities] = Capabilities(channels=frozenset({"sms", "whatsapp"}), deduplicates=True)
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)

@@ -62,10 +62,13 @@ class SinchProvider(BatchHttpProvider):
 
     slug: ClassVar[str] = "sinch"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1000, deduplicates=False, fetches_status=True
+        channels=frozenset({"sms"}),
+        batch_size=1000,
+        fetches_status=True,
+        # Sinch takes a moment from now to three days ahead, by its own clock: ours may be half a minute off.
+        validity=(30, 259_170),
+        max_body=2_000,
     )
-    # Sinch takes a moment from now to three days ahead, by its own clock: ours may be half a minute off.
-    validity_range: ClassVar[tuple[int, int]] = (30, 259_170)
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)

@@ -59,9 +59,7 @@ class TelnyxProvider(HttpProvider):
     """
 
     slug: ClassVar[str] = "telnyx"
-    capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1, deduplicates=False, fetches_status=True
-    )
+    capabilities: ClassVar[Capabilities] = Capabilities(channels=frozenset({"sms"}), fetches_status=True)
 
     def __init__(self, config: ConnectionConfig) -> None:
         super().__init__(config)

@@ -26,8 +26,6 @@ from dispatch.providers.base import (
 )
 from dispatch.providers.tables import Code, ErrorTable
 
-VALIDITY: Final = (1, 36_000)  # seconds, `ValidityPeriod`; without one, Twilio keeps a message for the longest
-
 _ROWS: Final[dict[Code, Verdict]] = {
     **dict.fromkeys(("10001", "20003", "20005", "30002"), Verdict(Unavailable, "unauthorized")),  # account or token
     **dict.fromkeys(("20429", "63017", "63018"), Verdict(Retry, "throttled")),
@@ -61,7 +59,10 @@ class TwilioProvider(HttpProvider):
 
     slug: ClassVar[str] = "twilio"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms", "whatsapp"}), batch_size=1, deduplicates=False, fetches_status=True
+        channels=frozenset({"sms", "whatsapp"}),
+        fetches_status=True,
+        validity=(1, 36_000),  # `ValidityPeriod`; without one, Twilio keeps a message for the longest
+        max_body=1_600,
     )
 
     def __init__(self, config: ConnectionConfig) -> None:
@@ -96,9 +97,9 @@ class TwilioProvider(HttpProvider):
         submission = {"To": prefix + message.to, "Body": message.body, **self._common}
         if message.sender:
             submission["From"] = prefix + message.sender
-        if message.valid_for is not None:
-            shortest, longest = VALIDITY
-            submission["ValidityPeriod"] = str(int(min(max(message.valid_for, shortest), longest)))
+        validity = self.capabilities.validity_of(message.valid_for)
+        if validity is not None:
+            submission["ValidityPeriod"] = str(validity)
         return submission
 
 

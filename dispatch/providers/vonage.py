@@ -17,6 +17,7 @@ from dispatch.providers.base import (
     Capabilities,
     ConnectionConfig,
     HttpProvider,
+    NumberFormat,
     Outbound,
     Outcome,
     Rejected,
@@ -28,8 +29,6 @@ from dispatch.providers.base import (
 )
 from dispatch.providers.tables import Code, ErrorTable
 from dispatch.segments import Encoding, segment
-
-VALIDITY: Final = (20, 604_800)  # seconds; `ttl` has milliseconds, and without one Vonage tries for 72 hours
 
 _TAKEN: Final = "0"
 _ROWS: Final[dict[Code, Verdict]] = {
@@ -54,7 +53,9 @@ class VonageProvider(HttpProvider):
 
     slug: ClassVar[str] = "vonage"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"sms"}), batch_size=1, deduplicates=False, fetches_status=False
+        channels=frozenset({"sms"}),
+        validity=(20, 604_800),  # `ttl` has them in milliseconds; without one, Vonage tries for 72 hours
+        number_format=NumberFormat.DIGITS,
     )
 
     def __init__(self, config: ConnectionConfig) -> None:
@@ -70,16 +71,17 @@ class VonageProvider(HttpProvider):
 
     def _submission(self, message: Outbound) -> dict[str, str]:
         unicode = segment(message.body).encoding is Encoding.UCS2  # as "text", Vonage would put "?" for such characters
+        write = self.capabilities.number_format.write
         submission = {
-            "from": (message.sender or self._sender).removeprefix("+"),
-            "to": message.to.removeprefix("+"),
+            "from": write(message.sender or self._sender),
+            "to": write(message.to),
             "text": message.body,
             "type": "unicode" if unicode else "text",
             "client-ref": str(message.message_id),
         }
-        if message.valid_for is not None:
-            shortest, longest = VALIDITY
-            submission["ttl"] = str(int(min(max(message.valid_for, shortest), longest) * 1_000))
+        validity = self.capabilities.validity_of(message.valid_for)
+        if validity is not None:
+            submission["ttl"] = str(validity * 1_000)
         if self.config.receipt_url:
             submission["callback"] = self.config.receipt_url
         return submission

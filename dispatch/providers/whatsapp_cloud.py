@@ -18,6 +18,7 @@ from dispatch.providers.base import (
     Outcome,
     Rejected,
     Retry,
+    SenderKind,
     Unavailable,
     Unknown,
     Verdict,
@@ -56,7 +57,10 @@ class WhatsAppCloudProvider(HttpProvider):
 
     slug: ClassVar[str] = "whatsapp_cloud"
     capabilities: ClassVar[Capabilities] = Capabilities(
-        channels=frozenset({"whatsapp"}), batch_size=1, deduplicates=False, fetches_status=False
+        channels=frozenset({"whatsapp"}),
+        senders=frozenset({SenderKind.NUMBER, SenderKind.NONE}),
+        max_body=4_096,
+        pair_interval=6.0,
     )
 
     def __init__(self, config: ConnectionConfig) -> None:

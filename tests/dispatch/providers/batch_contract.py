@@ -126,7 +126,8 @@ class BatchContract(ProviderContract):
         assert len(server.requests) == 1
 
     def test_the_validity_is_whole_seconds_within_the_providers_range(self, server: FaultServer) -> None:
-        least, most = self.provider.validity_range
+        assert self.provider.capabilities.validity is not None
+        least, most = self.provider.capabilities.validity
         for given, told in ((None, None), (600.9, 600), (0.0, least), (1e9, most)):
             server.requests.clear()
             self.adapter(server.url).send([message(valid_for=given)])

@@ -441,6 +441,12 @@ class ProviderContract:
         assert capabilities.channels
         assert capabilities.channels <= {"sms", "whatsapp"}
         assert capabilities.batch_size >= 1
+        assert capabilities.senders
+        assert capabilities.remembers_for > 0
+        assert capabilities.pair_interval >= 0
+        assert capabilities.max_body is None or capabilities.max_body >= 1_600
+        least, most = capabilities.validity or (1, 1)
+        assert 0 < least <= most
 
 
 def _echo(status: int) -> Fault:
