@@ -11,6 +11,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from typing import Any, ClassVar, Final
 from uuid import UUID
@@ -170,6 +171,21 @@ class Report:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """The provider has the message whose send had no answer: these are the ids that `Accepted` would have had.
+
+    Where it was told by its text and time alone, another message may be meant: an id that is known already is no find.
+    """
+
+    provider_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """The provider has no such message, and will not have it: it may be sent again."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionConfig:
     """One account at a provider. Timeouts in seconds; `concurrency` is the most HTTP calls at once in this process."""
 
@@ -213,6 +229,14 @@ class Provider(ABC):
         Only for providers whose capabilities say `fetches_status`. Raises `NotSent` or `OutcomeUnknown` like any call.
         """
         raise NotImplementedError(f"{self.slug} has no status API")
+
+    def find(self, message: Outbound, since: datetime) -> Found | Missing | None:
+        """Whether the provider has this message, whose send began at `since` and had no answer; None if it can't say.
+
+        Only for providers whose capabilities say `finds`. In doubt None: a wrong `Missing` sends a message twice. So
+        there is none before the provider's lists have settled, some minutes after `since`. Raises as `fetch_status`.
+        """
+        raise NotImplementedError(f"{self.slug} can't be asked for a message without its id")
 
     @abstractmethod
     def close(self) -> None:

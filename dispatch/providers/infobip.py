@@ -8,6 +8,7 @@ refusal is `Unknown`. Since the id is ours, the status of a message can be asked
 """
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from urllib.parse import quote
@@ -17,6 +18,8 @@ from dispatch.providers.base import (
     Accepted,
     Capabilities,
     ConnectionConfig,
+    Found,
+    Missing,
     NumberFormat,
     Outbound,
     Outcome,
@@ -29,6 +32,7 @@ from dispatch.providers.base import (
     word,
 )
 from dispatch.providers.batches import BatchHttpProvider, Call
+from dispatch.providers.finding import Window
 from dispatch.providers.tables import ErrorTable
 
 _TAKEN: Final = frozenset({"PENDING", "ACCEPTED", "DELIVERED"})
@@ -63,6 +67,9 @@ _ERRORS: Final = ErrorTable(
     }
 )
 
+LOGS_KEPT: Final = timedelta(hours=47)
+"""The logs go back 48 hours."""
+
 STATUSES: Final[Mapping[str, str]] = MappingProxyType(
     {
         "DELIVERED_TO_OPERATOR": "sent",  # in the group DELIVERED, but not at the handset yet
@@ -87,6 +94,7 @@ class InfobipProvider(BatchHttpProvider):
         channels=frozenset({"sms"}),
         batch_size=1000,
         fetches_status=True,
+        finds=True,
         validity=(1, 172_800),  # 48 hours
         number_format=NumberFormat.DIGITS,
     )
@@ -104,9 +112,7 @@ class InfobipProvider(BatchHttpProvider):
         return [_outcome(answer, message, results.get(str(message.message_id))) for message in call.messages]
 
     def fetch_status(self, reference: str) -> Report | None:
-        """From the logs, which go back 48 hours; the reports would be given once only."""
-        url = f"{self.base_url}/sms/3/logs?messageId={quote(reference, safe='')}"
-        answer = ask(self.http, "GET", url, self._headers)
+        answer = self._logs(reference)
         found = _by_id(answer.at("results")).get(reference, {})
         name, group = _status(found)
         if answer.status != 200 or group is None:
@@ -115,6 +121,20 @@ class InfobipProvider(BatchHttpProvider):
         reason = word(error.get("name")) if isinstance(error, dict) else None
         status = STATUSES.get(name or "") or STATUSES.get(group, "unknown")
         return Report(status, "" if reason in (None, "NO_ERROR") else reason)
+
+    def find(self, message: Outbound, since: datetime) -> Found | Missing | None:
+        answer = self._logs(str(message.message_id))
+        if answer.status != 200:
+            return None
+        if _by_id(answer.at("results")).get(str(message.message_id)):
+            return Found((str(message.message_id),))
+        none = answer.at("results") == []
+        return Window.of(since, self.config.total_timeout).missing(LOGS_KEPT) if none else None
+
+    def _logs(self, message_id: str) -> Answer:
+        """What the logs have of a message; the reports would be given once only."""
+        url = f"{self.base_url}/sms/3/logs?messageId={quote(message_id, safe='')}"
+        return ask(self.http, "GET", url, self._headers)
 
     def _message(self, call: Call) -> dict[str, Any]:
         write = self.capabilities.number_format.write

@@ -10,13 +10,16 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from dispatch.providers.answers import ask, number
 from dispatch.providers.base import (
     Accepted,
     Capabilities,
     ConnectionConfig,
+    Found,
+    Missing,
+    Outbound,
     Outcome,
     Rejected,
     Report,
@@ -26,8 +29,11 @@ from dispatch.providers.base import (
     word,
 )
 from dispatch.providers.batches import BatchHttpProvider, Call, digits
+from dispatch.providers.finding import Window
 from dispatch.providers.tables import ErrorTable
 
+PAGE: Final = 100  # batches; the most that Sinch lists at once
+BATCHES_KEPT: Final = timedelta(days=13)  # Sinch keeps them for 14 days
 MAX_BATCH_ID: Final = 100  # characters, so that what `reference` adds has room; real ones have 26
 
 # https://developers.sinch.com/docs/sms/api-reference/status-codes; other codes of 400 are syntax errors, of 403 ours.
@@ -65,6 +71,7 @@ class SinchProvider(BatchHttpProvider):
         channels=frozenset({"sms"}),
         batch_size=1000,
         fetches_status=True,
+        finds=True,
         # Sinch takes a moment from now to three days ahead, by its own clock: ours may be half a minute off.
         validity=(30, 259_170),
         max_body=2_000,
@@ -95,6 +102,30 @@ class SinchProvider(BatchHttpProvider):
             return None
         return next((_report(group) for group in groups if _names(group, reference)), None)
 
+    def find(self, message: Outbound, since: datetime) -> Found | Missing | None:
+        """By our id if it went alone. One of many can only be ruled out: no batch of that time has its recipient."""
+        own = self._listed(client_reference=str(message.message_id))
+        if own is None or len(own) > 1:
+            return None
+        if own:
+            given = provider_id(own[0].get("id"))
+            ours = own[0].get("client_reference") == str(message.message_id)
+            return Found((reference(given, message.to),)) if given and ours else None
+        window = Window.of(since, self.config.total_timeout)
+        others = self._listed(start_date=_moment(window.start), end_date=_moment(window.end))
+        if others is None or not all(_spares(batch, message.to) for batch in others):
+            return None
+        return window.missing(BATCHES_KEPT)
+
+    def _listed(self, **query: str) -> list[dict[str, Any]] | None:
+        """The batches that there are; None if they can't be read, or are too many for one page."""
+        url = f"{self._batches}?{urlencode({**query, 'page_size': PAGE})}"
+        answer = ask(self.http, "GET", url, self._headers)
+        listed = answer.at("batches")
+        if answer.status != 200 or not isinstance(listed, list) or answer.at("count") != len(listed):
+            return None
+        return listed if all(isinstance(batch, dict) for batch in listed) else None
+
     def _submission(self, call: Call) -> dict[str, Any]:
         submission: dict[str, Any] = {
             "to": [message.to for message in call.messages],
@@ -108,10 +139,21 @@ class SinchProvider(BatchHttpProvider):
             submission["from"] = call.first.sender
         if call.validity is not None:
             until = datetime.now(UTC) + timedelta(seconds=call.validity)
-            submission["expire_at"] = until.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+            submission["expire_at"] = _moment(until)
         if self.config.receipt_url:
             submission["callback_url"] = self.config.receipt_url
         return submission
+
+
+def _moment(moment: datetime) -> str:
+    """As Sinch writes it."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _spares(batch: dict[str, Any], recipient: str) -> bool:
+    """Whether the batch certainly does not go to this recipient."""
+    to = batch.get("to")
+    return isinstance(to, list) and bool(to) and all(digits(one) not in ("", digits(recipient)) for one in to)
 
 
 def _names(group: object, message: str) -> bool:

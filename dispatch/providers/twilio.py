@@ -5,6 +5,9 @@ says of its codes that they are refined over time: what the table doesn't name i
 """
 
 from base64 import b64encode
+from collections.abc import Mapping
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import ClassVar, Final
 from urllib.parse import quote, urlencode
 
@@ -13,7 +16,9 @@ from dispatch.providers.base import (
     Accepted,
     Capabilities,
     ConnectionConfig,
+    Found,
     HttpProvider,
+    Missing,
     Outbound,
     Outcome,
     Rejected,
@@ -24,7 +29,10 @@ from dispatch.providers.base import (
     Verdict,
     provider_id,
 )
+from dispatch.providers.finding import Window
 from dispatch.providers.tables import Code, ErrorTable
+
+PAGE: Final = 200  # messages, of up to 4 kB each, so that a page stays below the most that we read
 
 _ROWS: Final[dict[Code, Verdict]] = {
     **dict.fromkeys(("10001", "20003", "20005", "30002"), Verdict(Unavailable, "unauthorized")),  # account or token
@@ -61,6 +69,7 @@ class TwilioProvider(HttpProvider):
     capabilities: ClassVar[Capabilities] = Capabilities(
         channels=frozenset({"sms", "whatsapp"}),
         fetches_status=True,
+        finds=True,
         validity=(1, 36_000),  # `ValidityPeriod`; without one, Twilio keeps a message for the longest
         max_body=1_600,
     )
@@ -92,6 +101,28 @@ class TwilioProvider(HttpProvider):
             return None
         return Report(STATUSES.get(status, "unknown"), number(answer.at("error_code")) or "")
 
+    def find(self, message: Outbound, since: datetime) -> Found | Missing | None:
+        """By recipient, text and time, the only things that Twilio was told.
+
+        Its filter by date is not used: it is of the day that a message was sent, and one that still waits has none.
+        """
+        to = self._submission(message)["To"]
+        answer = ask(
+            self.http, "GET", f"{self._messages}.json?{urlencode({'To': to, 'PageSize': PAGE})}", self._headers
+        )
+        listed = answer.at("messages")
+        if answer.status != 200 or not isinstance(listed, list) or "next_page_uri" not in answer.content:
+            return None
+        if answer.at("next_page_uri") is not None or not all(map(_readable, listed)):
+            return None
+        window = Window.of(since, self.config.total_timeout)
+        then = [one for one in listed if window.holds(_created(one)) and one["direction"] != "inbound"]
+        given = [provider_id(one.get("sid")) for one in then if one["body"] == message.body]
+        if len(given) == 1 and given[0] is not None:
+            return Found((given[0],))
+        # Twilio may have changed a text (smart encoding, the words before those of a trial account).
+        return None if then else window.missing()
+
     def _submission(self, message: Outbound) -> dict[str, str]:
         prefix = "whatsapp:" if message.channel == "whatsapp" else ""
         submission = {"To": prefix + message.to, "Body": message.body, **self._common}
@@ -101,6 +132,22 @@ class TwilioProvider(HttpProvider):
         if validity is not None:
             submission["ValidityPeriod"] = str(validity)
         return submission
+
+
+def _readable(listed: object) -> bool:
+    """Whether it says what decides if it is the message that we look for."""
+    words = ("body", "direction", "date_created")
+    if not isinstance(listed, dict) or not all(isinstance(listed.get(word), str) for word in words):
+        return False
+    try:
+        return _created(listed).tzinfo is not None
+    except (ValueError, OverflowError):
+        return False
+
+
+def _created(listed: Mapping[str, str]) -> datetime:
+    """In RFC 2822, as Twilio writes all moments."""
+    return parsedate_to_datetime(listed["date_created"])
 
 
 def _outcome(answer: Answer) -> Outcome:

@@ -448,6 +448,15 @@ class ProviderContract:
         least, most = capabilities.validity or (1, 1)
         assert 0 < least <= most
 
+    def test_what_its_capabilities_lack_is_not_there(self, server: FaultServer) -> None:
+        adapter = self.adapter(server.url)
+        if not adapter.capabilities.fetches_status:
+            with pytest.raises(NotImplementedError):
+                adapter.fetch_status("id-1")
+        if not adapter.capabilities.finds:
+            with pytest.raises(NotImplementedError):
+                adapter.find(message(), datetime.now(UTC))
+
 
 def _echo(status: int) -> Fault:
     """Answers with everything that it was told, in every place where an adapter may look."""

@@ -1,15 +1,17 @@
 """The Infobip adapter: the common contracts, and what is its own."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
 import pytest
 
-from dispatch.providers.base import Accepted, Outcome, Rejected, Report, Retry, Unavailable, Unknown
+from dispatch.providers.base import Accepted, Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.infobip import STATUSES, InfobipProvider
 from tests.dispatch.providers.batch_contract import BatchContract, many
 from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
@@ -45,7 +47,7 @@ def named(identifier: object) -> Fault:
     return json_answer(200, {"messages": [{**payload("infobip/accepted"), "messageId": identifier}]})
 
 
-class TestInfobip(BatchContract, StatusContract):
+class TestInfobip(BatchContract, StatusContract, FindContract):
     provider = InfobipProvider
     credentials: ClassVar[Mapping[str, str]] = {"api_key": "3f9c0d1e2b3a-4f9c-0d1e"}
     rejections: ClassVar[Mapping[str, Fault]] = {
@@ -108,6 +110,17 @@ class TestInfobip(BatchContract, StatusContract):
 
     def status_path(self, reference: str) -> str:
         return f"/sms/3/logs?messageId={reference}"
+
+    def listing(self, *messages: Outbound, at: datetime) -> Fault:
+        log = payload("infobip/log")
+        sent_at = at.isoformat(timespec="milliseconds")
+        return json_answer(
+            200, {"results": [{**log, "messageId": str(one.message_id), "sentAt": sent_at} for one in messages]}
+        )
+
+    def asked_for(self, query: dict[str, list[str]]) -> str:
+        [named] = query["messageId"]
+        return named
 
     def test_the_request_is_what_infobip_documents(self, server: FaultServer) -> None:
         alike: dict[str, Any] = {"sender": "+447700900001", "valid_for": 600.9}
@@ -189,6 +202,16 @@ class TestInfobip(BatchContract, StatusContract):
         refused = self.report("UNDELIVERABLE_NOT_DELIVERED", "EC_ABSENT_SUBSCRIBER")
 
         assert self.ask(server, refused) == Report("undelivered", "EC_ABSENT_SUBSCRIBER")
+
+    def test_logs_that_no_longer_go_back_so_far_prove_nothing(self, server: FaultServer) -> None:
+        since = datetime.now(UTC) - timedelta(hours=47)
+
+        assert self.find(server, self.listing(at=since), message(), since) is None
+
+    def test_a_log_of_another_message_leaves_it_open(self, server: FaultServer) -> None:
+        since = datetime.now(UTC) - AGO
+
+        assert self.find(server, self.listing(message(), at=since), message(), since) is None
 
     def test_a_log_of_another_message_says_nothing(self, server: FaultServer) -> None:
         assert self.ask(server, self.report("DELIVERED_TO_HANDSET"), "id-2") is None

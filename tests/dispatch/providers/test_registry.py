@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib import import_module
 from pkgutil import iter_modules
 
@@ -10,9 +10,19 @@ import pytest
 
 import tests.dispatch.providers
 from dispatch.providers import registry
-from dispatch.providers.base import Provider
+from dispatch.providers.base import Capabilities, Provider
 from sendmsg.errors import UnknownProvider
+from tests.dispatch.providers.batch_contract import BatchContract
 from tests.dispatch.providers.contract import ProviderContract
+from tests.dispatch.providers.find_contract import FindContract
+from tests.dispatch.providers.status_contract import StatusContract
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _all_tests() -> None:
+    """Imports them, so that their classes are known."""
+    for module in iter_modules(tests.dispatch.providers.__path__):
+        import_module(f"{tests.dispatch.providers.__name__}.{module.name}")
 
 
 def contracts(base: type[ProviderContract] = ProviderContract) -> Iterator[type[ProviderContract]]:
@@ -22,13 +32,29 @@ def contracts(base: type[ProviderContract] = ProviderContract) -> Iterator[type[
 
 
 def test_every_registered_adapter_passes_the_contract() -> None:
-    for module in iter_modules(tests.dispatch.providers.__path__):
-        import_module(f"{tests.dispatch.providers.__name__}.{module.name}")
     tested = {found.provider for found in contracts() if found.__name__.startswith("Test")}
 
     missing = [slug for slug in registry.PROVIDERS if registry.get(slug) not in tested]
 
     assert not missing, f"no Test… class inherits ProviderContract for: {', '.join(missing)}"
+
+
+@pytest.mark.parametrize(
+    ("able", "contract"),
+    [
+        (lambda has: has.batch_size > 1, BatchContract),
+        (lambda has: has.fetches_status, StatusContract),
+        (lambda has: has.finds, FindContract),
+    ],
+    ids=["batches", "status", "find"],
+)
+def test_what_an_adapter_claims_is_put_to_the_test(
+    able: Callable[[Capabilities], bool], contract: type[ProviderContract]
+) -> None:
+    claim = {slug for slug in registry.PROVIDERS if able(registry.get(slug).capabilities)}
+
+    assert claim
+    assert claim == {found.provider.slug for found in contracts(contract) if found.__name__.startswith("Test")}
 
 
 @pytest.mark.parametrize("slug", registry.PROVIDERS)

@@ -1,16 +1,18 @@
 """The Sinch adapter: the common contracts, and what is its own."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from dispatch.providers.base import MAX_PROVIDER_ID, Accepted, Outbound, Report, Unavailable
+from dispatch.providers.base import MAX_PROVIDER_ID, Accepted, Found, Missing, Outbound, Report, Unavailable
 from dispatch.providers.sinch import MAX_BATCH_ID, STATUSES, SinchProvider, reference
 from tests.dispatch.providers.batch_contract import BatchContract, many
 from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
@@ -29,7 +31,16 @@ def accepted(batch_id: object) -> Fault:
     return json_answer(201, {**payload("sinch/accepted"), "id": batch_id})
 
 
-class TestSinch(BatchContract, StatusContract):
+def batch(to: Sequence[object], at: datetime, **fields: object) -> dict[str, Any]:
+    return {**payload("sinch/accepted"), "to": to, "created_at": at.isoformat(), **fields}
+
+
+def batches(*listed: Mapping[str, Any], count: int | None = None) -> Fault:
+    content = {"count": len(listed) if count is None else count, "page": 0, "page_size": 100, "batches": listed}
+    return json_answer(200, content)
+
+
+class TestSinch(BatchContract, StatusContract, FindContract):
     provider = SinchProvider
     credentials: ClassVar[Mapping[str, str]] = {"service_plan_id": PLAN, "api_token": "9c1f0b7e2d3a4c5b6a79"}
     rejections: ClassVar[Mapping[str, Fault]] = {
@@ -83,6 +94,15 @@ class TestSinch(BatchContract, StatusContract):
     ) -> Report | None:
         return super().ask(server, fault, reference, **config)
 
+    def listing(self, *messages: Outbound, at: datetime) -> Fault:
+        alone = [batch([one.to], at, client_reference=str(one.message_id)) for one in messages]
+
+        return batches(*alone)
+
+    def asked_for(self, query: dict[str, list[str]]) -> str:
+        [named] = query["client_reference"]
+        return named
+
     def test_the_request_is_what_sinch_documents(self, server: FaultServer) -> None:
         self.adapter(server.url).send([message(), message(to=OTHER)])
 
@@ -135,3 +155,39 @@ class TestSinch(BatchContract, StatusContract):
         self, server: FaultServer, to: str, expected: Report | None
     ) -> None:
         assert self.ask(server, json_answer(200, payload("sinch/report")), reference(BATCH, to)) == expected
+
+    def found(self, server: FaultServer, *listings: Fault) -> Found | Missing | None:
+        """What half an hour later is made of these answers, the first to the question by our id."""
+        server.play(*listings)
+        return self.adapter(server.url).find(message(), datetime.now(UTC) - AGO)
+
+    def test_a_batch_of_many_that_may_have_it_leaves_it_open(self, server: FaultServer) -> None:
+        at = datetime.now(UTC) - AGO
+
+        assert self.found(server, batches(), batches(batch([OTHER, TO.removeprefix("+")], at))) is None
+        assert self.found(server, batches(), batches(batch(["a-group"], at))) is None
+        assert self.found(server, batches(), batches(batch([], at))) is None
+
+    def test_batches_to_others_do_not_have_it(self, server: FaultServer) -> None:
+        at = datetime.now(UTC) - AGO
+
+        assert self.found(server, batches(), batches(batch([OTHER], at), batch([OTHER], at))) == Missing()
+
+    def test_batches_of_the_time_of_the_send_are_asked_for(self, server: FaultServer) -> None:
+        self.found(server, batches(), batches())
+
+        query = parse_qs(urlsplit(server.requests[1].path).query)
+        start, end = (datetime.fromisoformat(query[name][0]) for name in ("start_date", "end_date"))
+        assert start < datetime.now(UTC) - AGO < end
+        assert end - start < timedelta(minutes=3)
+
+    def test_a_page_that_is_not_all_leaves_it_open(self, server: FaultServer) -> None:
+        at = datetime.now(UTC) - AGO
+
+        assert self.found(server, batches(), batches(batch([OTHER], at), count=2)) is None
+
+    def test_a_batch_of_another_reference_or_two_of_it_leave_it_open(self, server: FaultServer) -> None:
+        other = batch([TO], datetime.now(UTC) - AGO, client_reference="another")
+
+        assert self.found(server, batches(other)) is None
+        assert self.found(server, batches(other, other)) is None

@@ -2,15 +2,18 @@
 
 from base64 import b64decode
 from collections.abc import Mapping
-from typing import ClassVar
-from urllib.parse import parse_qsl
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any, ClassVar
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
-from dispatch.providers.base import Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
+from dispatch.providers.base import Found, Missing, Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.twilio import STATUSES, TwilioProvider
 from sendmsg.errors import ConfigurationError
-from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.contract import BODY, TO, message
+from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
@@ -37,7 +40,19 @@ def sid_of(number: str) -> str:
     return "SM" + number.removeprefix("+").zfill(32)
 
 
-class TestTwilio(StatusContract):
+def rfc(moment: datetime) -> str:
+    return format_datetime(moment.astimezone(UTC))
+
+
+def listed(**fields: object) -> dict[str, Any]:
+    return {**payload("twilio/accepted"), **fields}
+
+
+def page(*messages: Mapping[str, Any], following: str | None = None) -> Fault:
+    return json_answer(200, {"messages": messages, "page": 0, "page_size": 200, "next_page_uri": following})
+
+
+class TestTwilio(StatusContract, FindContract):
     provider = TwilioProvider
     credentials: ClassVar[Mapping[str, str]] = {"account_sid": ACCOUNT, "auth_token": TOKEN}
     rejections: ClassVar[Mapping[str, Fault]] = {
@@ -74,6 +89,16 @@ class TestTwilio(StatusContract):
 
     def status_path(self, reference: str) -> str:
         return f"{MESSAGES}/{reference}.json"
+
+    def listing(self, *messages: Outbound, at: datetime) -> Fault:
+        return page(*(listed(sid=sid_of(one.to), to=one.to, body=one.body, date_created=rfc(at)) for one in messages))
+
+    def asked_for(self, query: dict[str, list[str]]) -> str:
+        [named] = query["To"]
+        return named
+
+    def named(self, one: Outbound) -> str:
+        return one.to
 
     def test_the_request_is_what_twilio_documents(self, server: FaultServer) -> None:
         self.adapter(server.url).send([message(sender="+447700900001", valid_for=600.9)])
@@ -149,3 +174,50 @@ class TestTwilio(StatusContract):
 
     def test_a_report_has_twilios_error_code(self, server: FaultServer) -> None:
         assert self.ask(server, json_answer(200, payload("twilio/undelivered"))) == Report("undelivered", "30005")
+
+    def found(
+        self, server: FaultServer, *messages: Mapping[str, Any], following: str | None = None
+    ) -> Found | Missing | None:
+        """What is made half an hour later of this list."""
+        since = datetime.now(UTC) - AGO
+        then = [{**one, "date_created": one.get("date_created", rfc(since))} for one in messages]
+        return self.find(server, page(*then, following=following), message(), since)
+
+    def test_the_same_text_to_a_number_twice_leaves_it_open(self, server: FaultServer) -> None:
+        one = {"body": BODY, "direction": "outbound-api", "sid": "SM1"}
+
+        assert self.found(server, one) == Found(("SM1",))
+        assert self.found(server, one, {**one, "sid": "SM2"}) is None
+
+    def test_another_text_at_that_time_may_be_ours_in_other_words(self, server: FaultServer) -> None:
+        one = {"body": f"Sent from a trial account - {BODY}", "direction": "outbound-api", "sid": "SM1"}
+
+        assert self.found(server, one) is None
+
+    def test_what_was_sent_at_another_time_is_another_message(self, server: FaultServer) -> None:
+        one = {"body": BODY, "direction": "outbound-api", "sid": "SM1"}
+        now = datetime.now(UTC)
+
+        assert self.found(server, {**one, "date_created": rfc(now - AGO - timedelta(minutes=2))}) == Missing()
+        assert self.found(server, {**one, "date_created": rfc(now)}) == Missing()
+
+    def test_what_came_in_is_not_what_went_out(self, server: FaultServer) -> None:
+        assert self.found(server, {"body": BODY, "direction": "inbound", "sid": "SM1"}) == Missing()
+
+    def test_a_page_that_is_not_the_last_leaves_it_open(self, server: FaultServer) -> None:
+        one = {"body": BODY, "direction": "outbound-api", "sid": "SM1"}
+
+        assert self.found(server, one, following="/2010-04-01/next") is None
+        assert self.found(server, following="/2010-04-01/next") is None
+        assert self.find(server, json_answer(200, {"messages": []}), message()) is None
+
+    @pytest.mark.parametrize("moment", ["", "soon", "2026-11-23T14:00:00Z", "Mon, 23 Nov 2026 14:00:00 -0000", None, 7])
+    def test_a_moment_that_cant_be_read_leaves_it_open(self, server: FaultServer, moment: object) -> None:
+        one = {"body": BODY, "direction": "outbound-api", "sid": "SM1", "date_created": moment}
+
+        assert self.found(server, one) is None
+
+    def test_whatsapp_is_asked_for_as_it_was_sent(self, server: FaultServer) -> None:
+        self.find(server, page(), message(channel="whatsapp"))
+
+        assert parse_qs(urlsplit(server.requests[0].path).query) == {"To": [f"whatsapp:{TO}"], "PageSize": ["200"]}
