@@ -7,8 +7,9 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch import transitions, wakeup
+from dispatch import routes, transitions, wakeup
 from dispatch.models import Message
+from dispatch.routes import Subject
 from dispatch.serializers import PRIORITIES
 from dispatch.states import State
 from dispatch.transitions import Change
@@ -24,16 +25,18 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     send_at = wanted.get("send_at")
     due_at = max(send_at, now) if send_at else now
     validity = timedelta(seconds=wanted["valid_for"]) if "valid_for" in wanted else settings.DEFAULT_VALIDITY
+    subject = subject_of(client, wanted)
     message = Message.objects.create(
-        account_id=client.account_id,
-        test=client.mode is Mode.TEST,
-        channel=wanted["channel"],
-        to=wanted["to"],
-        sender=wanted.get("from", client.default_sender),
+        account_id=subject.account_id,
+        test=subject.test,
+        lane=routes.book().lane(subject).number,
+        channel=subject.channel,
+        to=subject.to,
+        sender=subject.sender,
         body=wanted["body"],
         segments=wanted["segments"],
         encoding=wanted["encoding"],
-        priority=PRIORITIES[wanted["priority"]],
+        priority=subject.priority,
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
         send_at=send_at,
@@ -46,6 +49,18 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
     transaction.on_commit(lambda: _after_commit(message, due_at <= now))
     return message
+
+
+def subject_of(client: Client, wanted: dict[str, Any]) -> Subject:
+    """What routes look at in a validated `NewMessage`."""
+    return Subject(
+        account_id=client.account_id,
+        test=client.mode is Mode.TEST,
+        channel=wanted["channel"],
+        to=wanted["to"],
+        sender=wanted.get("from", client.default_sender),
+        priority=PRIORITIES[wanted["priority"]],
+    )
 
 
 def cancel(message: Message) -> bool:

@@ -4,7 +4,7 @@
 answered and moves the message. Both take a batch in one transaction.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,16 +12,19 @@ from uuid import UUID
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import Min
 from django.utils import timezone
 from psycopg2.extras import execute_values
 
 from dispatch import transitions
+from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message, ProviderReference
-from dispatch.providers.base import Accepted, Outbound
+from dispatch.providers.base import Accepted
 from dispatch.states import State
 from dispatch.transitions import DETAIL_LENGTH, Change
 from dispatch.verdicts import Claim, Ending, decide, outcome_of
+from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
 FINISH = """
 UPDATE dispatch_attempt a SET finished_at = v.finished_at, outcome = v.outcome, code = v.code, detail = v.detail
@@ -30,15 +33,6 @@ WHERE a.message_id = v.message_id AND a.number = v.number
     AND (a.outcome = '' OR (a.outcome = 'unknown' AND v.outcome = 'accepted'))
 """
 FINISH_ROW = "(%s::uuid, %s::int, %s::timestamptz, %s, %s, %s)"
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """A claimed message: the claim, and what goes to the provider."""
-
-    claim: Claim
-    outbound: Outbound
-    segments: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +61,9 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
             ]
         )
         tries = {move.message_id: move.tries for move in moved}
-        rows = Message.objects.filter(id__in=tries).order_by("priority", "due_at")
-        held = [_held(row, entry) for row in rows]
+        rows = list(Message.objects.filter(id__in=tries).order_by("priority", "due_at"))
+        asked, reader = _asked(rows, entry), Reader()
+        held = [reader.held(row, entry, asked.get(row.id)) for row in rows]
         Attempt.objects.bulk_create(
             Attempt(
                 message_id=item.claim.message_id,
@@ -112,20 +107,17 @@ def renew(claims: Sequence[Claim]) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _held(row: Message, entry: Entry) -> Held:
-    return Held(
-        Claim(
-            message_id=row.id,
-            release=row.release,
-            attempt=row.tries,
-            connection_id=entry.id,
-            remembers_for=entry.remembers_for,
-            in_doubt=row.in_doubt,
-            expires_at=row.expires_at,
-        ),
-        Outbound(message_id=row.id, to=row.to, sender=row.sender, body=row.body, channel=row.channel),
-        row.segments,
-    )
+def _asked(rows: Iterable[Message], entry: Entry) -> dict[UUID, datetime]:
+    """The messages that are asked about, and not sent: when the try began that nobody knows the outcome of."""
+    if entry.doubt.policy is UnknownPolicy.RESEND:
+        return {}
+    doubtful = [row.id for row in rows if row.in_doubt]
+    if not doubtful:
+        return {}
+    tries = Attempt.objects.filter(message_id__in=doubtful, outcome=AttemptOutcome.UNKNOWN, connection_id=entry.id)
+    began = dict(tries.order_by().values_list("message_id").annotate(at=Min("started_at")))
+    created = {row.id: row.created_at for row in rows}
+    return {message_id: began.get(message_id, created[message_id]) for message_id in doubtful}
 
 
 def _finish_attempts(settlements: Sequence[Settlement]) -> None:

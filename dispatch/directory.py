@@ -18,6 +18,8 @@ from django.db.models.functions import Cast
 from dispatch.models import Connection
 from dispatch.providers import registry
 from dispatch.providers.base import ConnectionConfig, Provider
+from dispatch.verdicts import Doubt
+from dispatch.vocabulary import UnknownPolicy, UnknownThen
 from sendmsg.encryption import decrypt
 from sendmsg.errors import ConfigurationError
 
@@ -41,16 +43,25 @@ class Entry:
     rate: float | None
     concurrency: int
     updated_at: datetime
+    sender_rate: float | None = None
+    region: str = ""
+    unknown_policy: str = UnknownPolicy.AUTO
+    unknown_wait: int = 900
+    unknown_then: str = UnknownThen.OPERATOR
+    paused_at: datetime | None = None
     fault: str = ""
     """Why it can't be used at all: an unknown provider, or credentials that none of our keys can read."""
 
     @property
-    def remembers_for(self) -> float:
-        """Seconds in which the provider recognises a repeated message; 0 if it never does."""
-        if self.fault:
-            return 0.0
-        capabilities = registry.get(self.provider).capabilities
-        return capabilities.remembers_for if capabilities.deduplicates else 0.0
+    def doubt(self) -> Doubt:
+        """How an unknown outcome is cleared up here. A policy that the provider can't serve is `WAIT`."""
+        can = None if self.fault else registry.get(self.provider).capabilities
+        wanted = UnknownPolicy(self.unknown_policy)
+        if can and can.deduplicates and wanted in (UnknownPolicy.AUTO, UnknownPolicy.RESEND):
+            return Doubt(UnknownPolicy.RESEND, can.remembers_for)
+        if can and can.finds and wanted in (UnknownPolicy.AUTO, UnknownPolicy.ASK):
+            return Doubt(UnknownPolicy.ASK, self.unknown_wait)
+        return Doubt(UnknownPolicy.WAIT, self.unknown_wait)
 
     def build(self) -> Provider:
         """A client for this connection; raises `UnknownProvider` or `ConfigurationError`."""
@@ -106,6 +117,12 @@ def _read(row: Connection, token: str) -> Entry:
         rate=row.rate,
         concurrency=row.concurrency,
         updated_at=row.updated_at,
+        sender_rate=row.sender_rate,
+        region=row.region,
+        unknown_policy=row.unknown_policy,
+        unknown_wait=row.unknown_wait,
+        unknown_then=row.unknown_then,
+        paused_at=row.paused_at,
         fault=fault,
     )
 

@@ -11,11 +11,12 @@ from uuid import UUID
 from django.db import transaction
 
 from dispatch import directory, transitions
+from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Unknown
 from dispatch.states import State
 from dispatch.transitions import Change
-from dispatch.verdicts import Claim, decide
+from dispatch.verdicts import decide
 from dispatch.vocabulary import AttemptOutcome
 from sendmsg.telemetry import metrics
 
@@ -49,23 +50,12 @@ def _free_sending(now: datetime) -> int:
     rows = _ended(State.SENDING, now)
     if not rows:
         return 0
-    remembers = {entry.id: entry.remembers_for for entry in directory.entries().values()}
-    moved = transitions.apply([decide(_claim(row, remembers), LOST, now) for row in rows])
+    entries, reader = {entry.id: entry for entry in directory.entries().values()}, Reader()
+    claims = [reader.claim(row, entries.get(row.connection_id or 0)) for row in rows]
+    moved = transitions.apply([decide(claim, LOST, now) for claim in claims])
     _close_attempts([row.id for row in rows], now)
     metrics.LEASES_EXPIRED.labels(State.SENDING.value).inc(len(moved))
     return len(moved)
-
-
-def _claim(row: Message, remembers: dict[int, float]) -> Claim:
-    return Claim(
-        message_id=row.id,
-        release=row.release,
-        attempt=row.tries,
-        connection_id=row.connection_id or 0,  # never: no message is sent without one
-        remembers_for=remembers.get(row.connection_id or 0, 0.0),
-        in_doubt=row.in_doubt,
-        expires_at=row.expires_at,
-    )
 
 
 def _close_attempts(message_ids: Iterable[UUID], now: datetime) -> None:

@@ -3,8 +3,9 @@
 A replay queues the message of a letter again, due now, with as much time as it had at first. What was decided and the
 message's move are one transaction under the locks of both rows, so there is neither without the other.
 
-A message in doubt is never replayed: an earlier try may have sent it. Nor is one that has meanwhile moved on, such as
-an expired one that a late receipt called delivered. Dead tasks can only be discarded: their messages move by lease.
+A message in doubt is only replayed by somebody who says that it may arrive twice (`even_if_sent`). One that has
+meanwhile moved on, such as an expired one that a late receipt called delivered, never is. Dead tasks can only be
+discarded: their messages move by lease.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -18,8 +19,9 @@ from django.utils import timezone
 
 from dispatch import routing, transitions, wakeup
 from dispatch.directory import Entry
+from dispatch.lanes import DEFAULT, Lane
 from dispatch.models import DeadLetter, Message
-from dispatch.routing import Lane
+from dispatch.routes import Book
 from dispatch.states import DEAD, State
 from dispatch.transitions import Change
 from dispatch.vocabulary import LetterState
@@ -34,17 +36,20 @@ class Result(TextChoices):
     HANDLED = "handled", "handled before"
     NO_MESSAGE = "no_message", "no message: a task or a webhook"
     IN_DOUBT = "in_doubt", "may have been sent by an earlier try"
-    MOVED_ON = "moved_on", "neither failed nor expired any more"
+    MOVED_ON = "moved_on", "neither failed, expired nor unknown any more"
     UNSUITED = "unsuited", "not for this connection"
 
 
 Results: TypeAlias = Mapping[UUID, Result]
 
 
-def replay(letter_ids: Collection[UUID], by: str, *, note: str = "", via: Entry | None = None) -> Results:
+def replay(
+    letter_ids: Collection[UUID], by: str, *, note: str = "", via: Entry | None = None, even_if_sent: bool = False
+) -> Results:
     """Queue the messages of these letters again; the result of each letter that exists.
 
-    `via`: the one connection they shall leave by; without it routing chooses. Needs the caller's transaction.
+    `via`: the one connection they shall leave by; without it routing chooses. `even_if_sent`: also those that an
+    earlier try may have sent. Needs the caller's transaction.
     """
     letters = _locked(letter_ids)
     rows = Message.objects.filter(id__in=[letter.message_id for letter in letters]).order_by("id").select_for_update()
@@ -53,7 +58,7 @@ def replay(letter_ids: Collection[UUID], by: str, *, note: str = "", via: Entry 
     wanted: dict[UUID, DeadLetter] = {}
     for letter in letters:
         message = messages.get(letter.message_id) if letter.message_id else None
-        results[letter.id] = _judge(letter, message, via)
+        results[letter.id] = _judge(letter, message, via, even_if_sent)
         if message is not None and results[letter.id] is Result.DONE:
             # A message has one open letter; should there be two, the first brings it back.
             results[letter.id] = Result.DONE if wanted.setdefault(message.id, letter) is letter else Result.MOVED_ON
@@ -88,16 +93,16 @@ def _locked(letter_ids: Collection[UUID]) -> list[DeadLetter]:
     return list(DeadLetter.objects.filter(id__in=letter_ids).order_by("id").select_for_update())
 
 
-def _judge(letter: DeadLetter, message: Message | None, via: Entry | None) -> Result:
+def _judge(letter: DeadLetter, message: Message | None, via: Entry | None, even_if_sent: bool) -> Result:
     if letter.state != LetterState.OPEN:
         return Result.HANDLED
     if message is None:
         return Result.NO_MESSAGE
     if message.state not in DEAD:
         return Result.MOVED_ON
-    if message.in_doubt:
+    if message.in_doubt and not even_if_sent:
         return Result.IN_DOUBT
-    if via is not None and not routing.candidates(Lane(message.test, message.channel), [via]):
+    if via is not None and not routing.options(Lane(DEFAULT, message.test, message.channel), [via], Book()):
         return Result.UNSUITED
     return Result.DONE
 
@@ -113,6 +118,7 @@ def _queue(
             State.QUEUED,
             due_at=now,
             expires_at=now + validity[message.id],
+            in_doubt=False,
             code="",
             detail="",
             data={"by": _side(by), "reason": letters[message.id].reason, **chosen},

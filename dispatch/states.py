@@ -1,13 +1,14 @@
 """The life of a message: its states, and the only ways between them.
 
     queued ──▶ released ──▶ sending ──▶ sent ──▶ delivered
-       ▲           │           │          ├────▶ undelivered
-       ╰───────────┴───────────╯          ╰────▶ unknown
-         lease ran out, another try
+       ▲           │           │         ││├───▶ undelivered
+       ╰───────────┴───────────╯─────────╯│╰───▶ unknown
+         lease ran out, another try       ╰ another connection, after a receipt that it did not arrive
 
-    queued, released ──▶ canceled             sending ──▶ failed
-    queued, sending ──▶ expired, unknown      undelivered, unknown, expired ──▶ delivered, by a late receipt
-    failed, expired ──▶ queued, by a replay
+    queued, released ──▶ canceled             queued, sending ──▶ failed, expired, unknown
+    undelivered, unknown, expired ──▶ delivered, by a late receipt
+    queued ──▶ sent, delivered, undelivered, by evidence of an earlier try
+    failed, expired, unknown ──▶ queued, by a replay
 
 Every change is one conditional UPDATE that names the edge (`dispatch.transitions`): a state never moves any other way,
 so a late receipt, a stale task or a second worker finds nothing to change.
@@ -35,6 +36,11 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
         (State.QUEUED, State.CANCELED),
         (State.QUEUED, State.EXPIRED),
         (State.QUEUED, State.UNKNOWN),  # its time ran out, and an earlier try may have gone through
+        (State.QUEUED, State.QUEUED),  # nobody could say what became of an earlier try: another connection
+        (State.QUEUED, State.FAILED),  # every connection refused it
+        (State.QUEUED, State.SENT),  # an earlier try's answer came after its lease
+        (State.QUEUED, State.DELIVERED),  # a receipt of a try that was in doubt
+        (State.QUEUED, State.UNDELIVERED),
         (State.RELEASED, State.SENDING),
         (State.RELEASED, State.QUEUED),  # could not be published, or no worker came
         (State.RELEASED, State.CANCELED),
@@ -46,20 +52,25 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
         (State.SENT, State.DELIVERED),
         (State.SENT, State.UNDELIVERED),
         (State.SENT, State.UNKNOWN),
+        (State.SENT, State.QUEUED),  # did not arrive, and its route tries another connection
         (State.UNKNOWN, State.DELIVERED),
         (State.UNKNOWN, State.UNDELIVERED),
         (State.UNDELIVERED, State.DELIVERED),
         (State.EXPIRED, State.DELIVERED),
         (State.FAILED, State.QUEUED),  # its dead letter is replayed
         (State.EXPIRED, State.QUEUED),
+        (State.UNKNOWN, State.QUEUED),
     }
 )
 
 FINAL: frozenset[State] = frozenset(
     {State.DELIVERED, State.UNDELIVERED, State.FAILED, State.EXPIRED, State.CANCELED, State.UNKNOWN}
 )
-DEAD: frozenset[State] = frozenset({State.FAILED, State.EXPIRED})
-"""Final states that leave a dead letter for an operator to read, and to replay."""
+DEAD: frozenset[State] = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
+"""Final states that leave a dead letter for an operator to read, and to replay.
+
+Except for a message that was sent and whose receipt never came: there is nothing to be done about that one.
+"""
 
 
 def allowed(source: State, target: State) -> bool:

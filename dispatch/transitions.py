@@ -3,12 +3,12 @@
 `apply` moves a batch in ONE statement: it locks the rows in order of id (so that two batches can't deadlock), checks
 each change against the graph of `dispatch.states` and against the release it belongs to, writes the events to the
 journal and the dead letters of those that failed for good. All of it happens, or none; a change whose edge does not
-exist any more is passed over and missing from the answer. A replay counts as a release, so that whoever still holds the
-last one finds nothing to change.
+exist any more is passed over and missing from the answer. A replay or a re-route counts as a release, so that whoever
+still holds the last one finds nothing to change. A message that turns out to have been delivered closes its own letter.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,25 +28,30 @@ STATEMENT = """
 WITH change AS (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
-        %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(in_doubt)s::bool[],
-        %(repeat_until)s::timestamptz[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[], %(letter)s::uuid[]
+        %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(option)s::bigint[],
+        %(in_doubt)s::bool[], %(doubt_until)s::timestamptz[], %(failed)s::bool[], %(avoid)s::bool[],
+        %(refused)s::text[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[], %(letter)s::uuid[]
     ) AS c(
-        id, release, target, due_at, expires_at, lease_until, connection_id, in_doubt, repeat_until, code, detail, data,
-        letter
+        id, release, target, due_at, expires_at, lease_until, connection_id, option, in_doubt, doubt_until, failed,
+        avoid, refused, code, detail, data, letter
     )
 ), locked AS (
     SELECT m.id, m.state FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
-        release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(dead)s)))::int,
+        release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(ended)s)))::int,
         tries = m.tries + (c.target = 'sending')::int,
         due_at = COALESCE(c.due_at, m.due_at),
         expires_at = COALESCE(c.expires_at, m.expires_at),
         lease_until = c.lease_until,
         connection_id = COALESCE(c.connection_id, m.connection_id),
+        option = COALESCE(c.option, m.option),
+        failures = CASE WHEN l.state = ANY(%(dead)s) THEN 0 ELSE m.failures + c.failed::int END,
+        avoided = CASE WHEN l.state = ANY(%(dead)s) THEN NULL WHEN c.avoid THEN m.option ELSE m.avoided END,
+        refused = CASE WHEN l.state = ANY(%(dead)s) THEN '{}' ELSE m.refused || c.refused::bigint[] END,
         in_doubt = COALESCE(c.in_doubt, m.in_doubt),
-        repeat_until = COALESCE(m.repeat_until, c.repeat_until),
+        doubt_until = CASE WHEN NOT c.in_doubt THEN NULL ELSE COALESCE(m.doubt_until, c.doubt_until) END,
         error_code = COALESCE(c.code, m.error_code),
         error_detail = COALESCE(c.detail, m.error_detail),
         updated_at = clock_timestamp()
@@ -75,7 +80,11 @@ WITH change AS (
     )
     SELECT letter, id, account_id, test, connection_id, COALESCE(NULLIF(error_code, ''), target), error_detail,
         '', '', 'open', '', ''
-    FROM moved WHERE target = ANY(%(dead)s)
+    FROM moved WHERE target = ANY(%(dead)s) AND source <> 'sent'
+), resolved AS (
+    UPDATE dispatch_deadletter d SET state = 'resolved', handled_at = m.updated_at, handled_by = 'receipt'
+    FROM moved m
+    WHERE m.target = 'delivered' AND m.source = ANY(%(dead)s) AND d.message_id = m.id AND d.state = 'open'
 )
 SELECT id, release, tries, source, target FROM moved
 """
@@ -85,8 +94,10 @@ SELECT id, release, tries, source, target FROM moved
 class Change:
     """One wanted move. What is None stays as it is, except `lease_until`, which ends with the state that had it.
 
-    `release`: move only if the message is still in that release. `repeat_until`: set once, by the first doubt.
-    `code`, `detail`: the error to show; "" clears it. `data`: goes into the event: codes, names and numbers only.
+    `release`: move only if the message is still in that release. `doubt_until`: set once, by the first doubt, and
+    cleared with it. `failed`: its waits grow. `avoid`: another option than its last one first; `refused`: options that
+    are of no use to it any more. A replay forgets all three. `code`, `detail`: the error to show; "" clears it.
+    `data`: goes into the event: codes, names and numbers only.
     """
 
     message_id: UUID
@@ -96,8 +107,12 @@ class Change:
     expires_at: datetime | None = None
     lease_until: datetime | None = None
     connection_id: int | None = None
+    option: int | None = None
     in_doubt: bool | None = None
-    repeat_until: datetime | None = None
+    doubt_until: datetime | None = None
+    failed: bool = False
+    avoid: bool = False
+    refused: Collection[int] = ()
     code: str | None = None
     detail: str | None = None
     data: Mapping[str, Any] = field(default_factory=dict)
@@ -137,8 +152,13 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "expires_at": [change.expires_at for change in changes],
         "lease_until": [change.lease_until for change in changes],
         "connection": [change.connection_id for change in changes],
+        "option": [change.option for change in changes],
         "in_doubt": [change.in_doubt for change in changes],
-        "repeat_until": [change.repeat_until for change in changes],
+        "doubt_until": [change.doubt_until for change in changes],
+        "failed": [change.failed for change in changes],
+        "avoid": [change.avoid for change in changes],
+        # As texts: Postgres has no arrays of arrays of different lengths.
+        "refused": ["{" + ",".join(map(str, change.refused)) + "}" for change in changes],
         "code": [change.code for change in changes],
         "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
         "data": [json.dumps(dict(change.data)) for change in changes],
@@ -147,6 +167,7 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "sources": [source.value for source, _ in edges],
         "targets": [target.value for _, target in edges],
         "dead": _values(DEAD),
+        "ended": _values(DEAD | {State.SENT}),
     }
 
 

@@ -25,6 +25,8 @@ class AttemptOutcome(TextChoices):
     UNAVAILABLE = "unavailable", "unavailable"  # the provider could not be reached, nothing was sent
     UNKNOWN = "unknown", "unknown"  # it may or may not have been taken
     NOT_SENT = "not_sent", "not sent"  # we gave up before the call
+    ABSENT = "absent", "absent"  # asked about an earlier try: the provider does not have the message
+    UNANSWERED = "unanswered", "unanswered"  # asked, and the provider could not say
 
 
 class LetterState(TextChoices):
@@ -33,6 +35,7 @@ class LetterState(TextChoices):
     OPEN = "open", "open"
     REPLAYED = "replayed", "replayed"  # its message was queued again; should that fail too, it leaves a new letter
     DISCARDED = "discarded", "discarded"  # nothing shall come of it
+    RESOLVED = "resolved", "resolved"  # a receipt said that its message arrived after all
 
 
 class ReceiptStatus(TextChoices):
@@ -42,3 +45,38 @@ class ReceiptStatus(TextChoices):
     DELIVERED = "delivered", "delivered"
     UNDELIVERED = "undelivered", "undelivered"
     UNKNOWN = "unknown", "unknown"  # a word that we have no meaning for
+
+
+class UnknownPolicy(TextChoices):
+    """How an outcome that nobody knows is cleared up. None of them repeats a message that may have been sent."""
+
+    AUTO = "auto", "the best that the provider can do"  # resend, else ask, else wait
+    RESEND = "resend", "repeat it: the provider recognises our id"
+    ASK = "ask", "ask the provider whether it has it"
+    WAIT = "wait", "wait for its receipt"
+
+
+class UnknownThen(TextChoices):
+    """What becomes of a message whose outcome could not be cleared up in time."""
+
+    OPERATOR = "operator", "unknown, with a dead letter for an operator"
+    FAIL_OVER = "fail_over", "send it by another connection, though it may arrive twice"
+
+
+class BreakerState(TextChoices):
+    """Whether a connection's recent failures keep messages away from it."""
+
+    CLOSED = "closed", "closed"  # all is well
+    OPEN = "open", "open"  # nothing is sent by it
+    HALF_OPEN = "half_open", "half open"  # a few messages try whether it is back
+
+
+class ConnectionChange(TextChoices):
+    """What can happen to a connection."""
+
+    OPENED = "opened", "breaker opened"
+    PROBING = "probing", "breaker half open"
+    CLOSED = "closed", "breaker closed"
+    PAUSED = "paused", "paused"
+    RESUMED = "resumed", "resumed"
+    WEIGHED = "weighed", "weight changed"

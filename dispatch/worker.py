@@ -16,7 +16,7 @@ from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutt
 from celery.worker.consumer import Consumer
 from django.db import close_old_connections, connections
 
-from dispatch import directory, sending, topology
+from dispatch import calls, directory, topology
 from sendmsg.celery import app
 
 logger = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ def start_watch(sender: Any, **kwargs: Any) -> None:
 
 @worker_shutting_down.connect
 def stop(**kwargs: Any) -> None:
-    sending.stopping.set()
+    calls.stopping.set()
     if _watch is not None:
         _watch.stopping.set()
 

@@ -96,6 +96,16 @@ def seconds(minimum: float, maximum: float) -> Callable[[str], float]:
     return read
 
 
+def ratio(value: str) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = 0.0
+    if not 0 < number <= 1:
+        raise Refused("expected a number above 0, at most 1")
+    return number
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value not in choices:

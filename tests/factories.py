@@ -46,13 +46,18 @@ def make_message(account: "Account", state: State = State.QUEUED, **fields: Any)
     if left and "connection" not in fields and "connection_id" not in fields:
         fields["connection"] = Connection.objects.filter(name="sendmsg").first() or make_connection()
     held = state in (State.RELEASED, State.SENDING)
+    from dispatch.lanes import DEFAULT, Lane
+
+    lane = Lane(DEFAULT, fields.get("test", False), fields.get("channel", "sms"))
     defaults: dict[str, Any] = {
+        "lane": lane.number,
         "channel": "sms",
         "to": "+447700900000",
         "sender": "Acme",
         "body": "Your code is 123456.",
         "segments": 1,
         "encoding": "gsm7",
+        "option": -_connection_id(fields) if left else None,
         "release": int(left),
         "tries": int(left and state is not State.RELEASED),
         "lease_until": now + timedelta(minutes=1) if held else None,
@@ -62,6 +67,10 @@ def make_message(account: "Account", state: State = State.QUEUED, **fields: Any)
         "updated_at": now,
     }
     return Message.objects.create(account=account, state=state, **{**defaults, **fields})
+
+
+def _connection_id(fields: dict[str, Any]) -> int:
+    return int(fields["connection"].pk if "connection" in fields else fields["connection_id"])
 
 
 def make_attempt(message: "Message", **fields: Any) -> "Attempt":

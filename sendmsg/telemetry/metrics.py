@@ -4,7 +4,7 @@ With `PROMETHEUS_MULTIPROC_DIR` set, all processes that share the folder are ser
 Labels are bounded vocabularies: names of pumps, connections, routes, codes; never an id or a number.
 """
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 HTTP_SECONDS = Histogram(
     "sendmsg_http_request_seconds",
@@ -23,6 +23,28 @@ SEND_SECONDS = Histogram(
 )
 FINAL = Counter("sendmsg_messages_final_total", "Messages that reached a final state.", ["state"])
 LEASES_EXPIRED = Counter("sendmsg_leases_expired_total", "Messages whose worker or task was lost.", ["state"])
+FAILOVERS = Counter(
+    "sendmsg_failovers_total", "Messages released elsewhere after a failed try, by the new connection.", ["connection"]
+)
+BREAKER = Gauge(
+    "sendmsg_breaker_state",
+    "Breaker of a connection: 0 closed, 1 half open, 2 open.",
+    ["connection"],
+    multiprocess_mode="mostrecent",
+)
+BREAKER_CHANGES = Counter("sendmsg_breaker_changes_total", "Moves of breakers, by new state.", ["connection", "state"])
+WEIGHT = Gauge(
+    "sendmsg_connection_weight",
+    "Weight that speed and failures leave to a connection.",
+    ["connection"],
+    multiprocess_mode="mostrecent",
+)
+DOUBTS_GIVEN_UP = Counter(
+    "sendmsg_doubts_given_up_total", "Messages sent elsewhere though they may arrive twice.", ["connection"]
+)
+TOKEN_SECONDS = Counter(
+    "sendmsg_pacing_wait_seconds_total", "Seconds that calls waited for their turn.", ["connection"]
+)
 RECEIPTS = Counter("sendmsg_receipts_total", "Receipts by what became of them.", ["connection", "result"])
 RECEIPTS_REFUSED = Counter("sendmsg_receipts_refused_total", "Webhooks refused, by reason.", ["reason"])
 PUMP_SECONDS = Histogram(

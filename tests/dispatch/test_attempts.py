@@ -6,7 +6,8 @@ import pytest
 from django.utils import timezone
 
 from dispatch import attempts, directory
-from dispatch.attempts import Held, Settlement
+from dispatch.attempts import Settlement
+from dispatch.claims import Held
 from dispatch.models import Attempt, Message, ProviderReference
 from dispatch.providers.base import Accepted, Rejected, Unknown
 from dispatch.states import State
@@ -87,7 +88,7 @@ def test_settling_a_batch_records_each_ending(alice: Member, entry: directory.En
     }
 
 
-def test_an_acceptance_that_comes_after_the_lease_is_kept_as_evidence(alice: Member, entry: directory.Entry) -> None:
+def test_an_acceptance_that_comes_after_the_lease_ends_the_doubt(alice: Member, entry: directory.Entry) -> None:
     message = waiting(alice)
     [held] = claim(entry, message)
     Message.objects.update(state=State.QUEUED, in_doubt=True)
@@ -96,7 +97,7 @@ def test_an_acceptance_that_comes_after_the_lease_is_kept_as_evidence(alice: Mem
     attempts.settle([Settlement(held.claim, Accepted(("snd_1",)), timezone.now())])
 
     message.refresh_from_db()
-    assert message.state == State.QUEUED  # it will be repeated, and the provider will recognise it
+    assert (message.state, message.in_doubt) == (State.SENT, False)
     assert Attempt.objects.get().outcome == "accepted"
     assert ProviderReference.objects.get().message_id == message.id
 

@@ -42,8 +42,8 @@ def test_one_that_may_have_been_sent_is_unknown_and_keeps_its_error(alice: Membe
 def test_a_repeat_that_the_provider_would_not_recognise_is_not_made(alice: Member) -> None:
     now = timezone.now()
     connection = make_connection()
-    forgotten = make_message(alice.account, in_doubt=True, connection=connection, repeat_until=now)
-    known = make_message(alice.account, in_doubt=True, connection=connection, repeat_until=now + timedelta(seconds=1))
+    forgotten = make_message(alice.account, in_doubt=True, connection=connection, doubt_until=now)
+    known = make_message(alice.account, in_doubt=True, connection=connection, doubt_until=now + timedelta(seconds=1))
 
     assert deadlines.end_overdue(now) == 1
 
@@ -56,12 +56,12 @@ def test_only_the_first_doubt_counts(alice: Member) -> None:
     now = timezone.now()
     message = make_message(alice.account, state=State.SENDING)
     for hours in (1, 2):
-        transitions.apply([Change(message.id, State.QUEUED, in_doubt=True, repeat_until=now + timedelta(hours=hours))])
+        transitions.apply([Change(message.id, State.QUEUED, in_doubt=True, doubt_until=now + timedelta(hours=hours))])
         transitions.apply([Change(message.id, State.RELEASED)])
         transitions.apply([Change(message.id, State.SENDING)])
 
     message.refresh_from_db()
-    assert message.repeat_until == now + timedelta(hours=1)
+    assert message.doubt_until == now + timedelta(hours=1)
 
 
 @pytest.mark.parametrize("state", sorted(set(State) - {State.QUEUED}))

@@ -4,8 +4,9 @@ import pytest
 from django.db import connection as database
 
 from dispatch import directory, routing
+from dispatch.lanes import DEFAULT, Lane
 from dispatch.models import Connection
-from dispatch.routing import Lane
+from dispatch.routes import Book
 from sendmsg.errors import ConfigurationError
 from tests.factories import make_connection
 from tests.outages import database_away
@@ -44,7 +45,9 @@ def test_a_connection_of_an_unknown_provider_has_a_fault_and_gets_no_message() -
     entries = directory.entries()
 
     assert [name for name, entry in entries.items() if entry.fault] == ["odd"]
-    assert [entry.name for entry in routing.candidates(Lane(False, "sms"), entries.values())] == ["good"]
+    assert [way.entry.name for way in routing.options(Lane(DEFAULT, False, "sms"), entries.values(), Book())] == [
+        "good"
+    ]
 
 
 def test_a_connection_that_lacks_a_credential_says_which() -> None:

@@ -49,7 +49,7 @@ def test_a_message_whose_worker_vanished_is_in_doubt_and_tried_again_where_that_
     assert (attempt.outcome, attempt.code, attempt.finished_at) == ("unknown", "worker_lost", now)
 
 
-def test_where_a_repeat_is_not_safe_it_ends_as_unknown(
+def test_where_a_repeat_is_not_safe_it_waits_in_doubt(
     alice: Member, line: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from dataclasses import replace
@@ -67,7 +67,7 @@ def test_where_a_repeat_is_not_safe_it_ends_as_unknown(
     leases.free_ended(now)
 
     message.refresh_from_db()
-    assert message.state == State.UNKNOWN
+    assert (message.state, message.in_doubt, message.due_at) == (State.QUEUED, True, message.doubt_until)
 
 
 def test_a_lease_that_still_runs_is_left_alone(alice: Member, line: Connection) -> None:

@@ -12,7 +12,7 @@ from dispatch import directory, replays, transitions
 from dispatch.models import DeadLetter, Message
 from dispatch.relay import release
 from dispatch.replays import Result
-from dispatch.states import State
+from dispatch.states import DEAD, State
 from dispatch.transitions import Change
 from dispatch.vocabulary import LetterState
 from sendmsg.journal.models import JournalEntry
@@ -98,7 +98,7 @@ def test_a_message_that_fails_again_leaves_a_second_letter(alice: Member) -> Non
     assert replayed(second) == [Result.DONE]
 
 
-@pytest.mark.parametrize("state", sorted(set(State) - {State.FAILED, State.EXPIRED}))
+@pytest.mark.parametrize("state", sorted(set(State) - DEAD))
 def test_a_message_that_has_moved_on_is_left_alone(alice: Member, state: State) -> None:
     message = make_message(alice.account, state)
     letter = make_letter(message)

@@ -10,7 +10,7 @@ from django.db import connection as database
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from dispatch import attempts, leases, sending
+from dispatch import attempts, calls, leases, sending
 from dispatch.attempts import Settlement
 from dispatch.models import Attempt, Connection, Message
 from dispatch.states import State
@@ -95,7 +95,7 @@ def test_leases_are_renewed_while_a_call_takes_long(
 ) -> None:
     settings.SEND_LEASE = timedelta(seconds=1.2)
     monkeypatch.setattr(
-        sending.Lease, "may_start", lambda lease, messages: True
+        calls.Lease, "may_start", lambda lease, messages: True
     )  # such a short lease would forbid any call
     monkeypatch.setattr(sending, "LOOK", 0.1)
     message = released(alice, "09")  # answers after 1.5 s
@@ -124,7 +124,7 @@ def test_a_worker_whose_lease_is_nearly_over_starts_no_call(
     alice: Member, provider: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = released(alice, "00")
-    monkeypatch.setattr(sending.Lease, "may_start", lambda lease, messages: False)
+    monkeypatch.setattr(calls.Lease, "may_start", lambda lease, messages: False)
 
     deliver(message)
 

@@ -8,8 +8,8 @@ import pytest
 
 from dispatch.providers.base import Accepted, Rejected, Retry, Unavailable, Unknown
 from dispatch.states import EDGES, State
-from dispatch.verdicts import Claim, Ending, NotSent, decide, outcome_of
-from dispatch.vocabulary import AttemptOutcome
+from dispatch.verdicts import Absent, Claim, Doubt, Ending, NotSent, Rival, Unanswered, decide, outcome_of
+from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CLAIM = Claim(
@@ -17,11 +17,16 @@ CLAIM = Claim(
     release=3,
     attempt=1,
     connection_id=1,
-    remembers_for=3600.0,
+    failures=0,
+    option=-1,
+    channel="sms",
+    rivals=[Rival(-1, "sms")],
+    doubt=Doubt(UnknownPolicy.RESEND, 3600.0),
     in_doubt=False,
     expires_at=NOW + timedelta(hours=1),
 )
-BLIND = replace(CLAIM, remembers_for=0.0)
+BLIND = replace(CLAIM, doubt=Doubt(UnknownPolicy.WAIT, 900.0))
+ASKING = replace(CLAIM, doubt=Doubt(UnknownPolicy.ASK, 900.0))
 LATE = replace(CLAIM, expires_at=NOW)
 
 
@@ -34,7 +39,12 @@ LATE = replace(CLAIM, expires_at=NOW)
         (CLAIM, Unavailable("refused", "", None), State.QUEUED, False),
         (CLAIM, NotSent(), State.QUEUED, False),
         (CLAIM, Unknown("timeout", ""), State.QUEUED, True),
-        (BLIND, Unknown("timeout", ""), State.UNKNOWN, True),
+        (BLIND, Unknown("timeout", ""), State.QUEUED, True),
+        (ASKING, Unknown("timeout", ""), State.QUEUED, True),
+        (replace(ASKING, in_doubt=True), Absent(), State.QUEUED, False),
+        (replace(ASKING, in_doubt=True), Unanswered(), State.QUEUED, True),
+        (replace(ASKING, in_doubt=True, expires_at=NOW), Unanswered(), State.UNKNOWN, True),
+        (replace(BLIND, expires_at=NOW), Unknown("timeout", ""), State.UNKNOWN, True),
         (BLIND, Unavailable("refused", "", None), State.QUEUED, False),
         (LATE, Accepted(("id",)), State.SENT, False),
         (LATE, Retry("throttled", "", None), State.EXPIRED, False),
@@ -68,8 +78,8 @@ def test_a_retry_that_would_be_due_after_the_deadline_ends_now() -> None:
 
 
 def test_a_doubt_says_until_when_a_repeat_is_recognised() -> None:
-    assert decide(CLAIM, Unknown("timeout", ""), NOW).repeat_until == NOW + timedelta(hours=1)
-    assert decide(CLAIM, Retry("throttled", "", 30), NOW).repeat_until is None
+    assert decide(CLAIM, Unknown("timeout", ""), NOW).doubt_until == NOW + timedelta(hours=1)
+    assert decide(CLAIM, Retry("throttled", "", 30), NOW).doubt_until is None
 
 
 def test_what_was_not_sent_is_due_at_once() -> None:
@@ -88,6 +98,8 @@ def test_every_ending_has_an_outcome_of_its_own() -> None:
         Unavailable("a", "", None),
         Unknown("a", ""),
         NotSent(),
+        Absent(),
+        Unanswered(),
     ]
 
     assert {outcome_of(ending) for ending in endings} == set(AttemptOutcome)

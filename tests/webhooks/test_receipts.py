@@ -145,10 +145,10 @@ def test_a_receipt_that_overtakes_our_own_send_waits_for_it(
 def test_a_receipt_of_a_message_that_is_tried_again_waits_for_the_end_of_that(
     sent: Message, pump: ReceiptsPump
 ) -> None:
-    Message.objects.filter(id=sent.id).update(state=State.QUEUED, in_doubt=True)
+    Message.objects.filter(id=sent.id).update(state=State.RELEASED, in_doubt=True)
     post(report("snd_1"))
     pump.step()
-    assert (results(), state(sent)) == ({"delivered": "parked"}, State.QUEUED)
+    assert (results(), state(sent)) == ({"delivered": "parked"}, State.RELEASED)
 
     Message.objects.filter(id=sent.id).update(state=State.SENT)
     pump.step()

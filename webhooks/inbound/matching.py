@@ -1,20 +1,25 @@
 """From a parked receipt to its message: find it by the provider's id, move it if the graph allows, note it if not.
 
 A receipt of a message that is not `sent` yet stays parked: it overtook our own settle, or an earlier try of a message
-that is being repeated. Of several receipts of one message the one that says most moves it, the others are noted.
+that is being repeated. One of a message that waits in doubt ends the doubt. Of several receipts of one message the one
+that says most moves it, the others are noted; so is one that says "not delivered" for a connection that the message has
+left since. Where its route says so, an undelivered message is queued for the next connection.
 """
 
 from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection as database
+from django.db.models import Max
 from django.utils import timezone
 
-from dispatch import transitions
-from dispatch.models import Message
+from dispatch import breaker, transitions
+from dispatch.claims import Reader
+from dispatch.models import Attempt, Message
 from dispatch.states import State
 from dispatch.transitions import Change
-from dispatch.vocabulary import ReceiptStatus
+from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics
 from webhooks.models import Receipt
@@ -26,7 +31,7 @@ STATEMENT = """
 SELECT r.id, f.message_id FROM webhooks_receipt r
 JOIN dispatch_providerreference f ON f.connection_id = r.connection_id AND f.value = r.provider_id
 JOIN dispatch_message m ON m.id = f.message_id
-WHERE r.state = 'parked' AND NOT m.state = ANY(%s)
+WHERE r.state = 'parked' AND (NOT m.state = ANY(%s) OR (m.state = 'queued' AND m.in_doubt))
 ORDER BY r.id LIMIT %s FOR UPDATE OF r SKIP LOCKED
 """
 UNSETTLED = [State.QUEUED.value, State.RELEASED.value, State.SENDING.value]
@@ -57,20 +62,69 @@ def match_parked() -> int:
         message_id: max(receipts, key=lambda receipt: RANK[receipt.status])
         for message_id, receipts in by_message.items()
     }
+    messages = {row.id: row for row in Message.objects.filter(id__in=by_message)}
+    reader = Reader()
     changes = [
-        Change(message_id, TARGET[receipt.status], code=receipt.error_code, detail="", data=_data(receipt))
+        change
         for message_id, receipt in strongest.items()
-        if receipt.status in TARGET
+        if (change := _change(messages[message_id], receipt, reader)) is not None
     ]
     moved = {move.message_id for move in transitions.apply(changes)}
+    # A relay took it between our look and the move: once it is settled, the receipt has its turn.
+    missed = {change.message_id for change in changes if messages[change.message_id].in_doubt} - moved
+    for message_id in missed:
+        del by_message[message_id]
     applied = {strongest[message_id].id for message_id in moved}
-    _write(by_message, applied)
+    _write(by_message, applied, messages)
+    _heard(by_message)
     return len(owners)
 
 
-def _write(by_message: dict[UUID, list[Receipt]], applied: set[int]) -> None:
+def _change(message: Message, receipt: Receipt, reader: Reader) -> Change | None:
+    """What the receipt does to its message; None if nothing."""
+    data = _data(receipt)
+    if receipt.status == ReceiptStatus.UNDELIVERED and receipt.connection_id != message.connection_id:
+        return None
+    if receipt.status == ReceiptStatus.UNDELIVERED and reader.reroutes(message, timezone.now()):
+        return Change(
+            message.id,
+            State.QUEUED,
+            due_at=timezone.now(),
+            in_doubt=False,
+            failed=True,
+            refused=[message.option or 0],
+            code=receipt.error_code or "undelivered",
+            detail="",
+            data={**data, "code": receipt.error_code or "undelivered"},
+        )
+    target = TARGET.get(receipt.status)
+    if message.state == State.QUEUED:  # in doubt: any word of it says that it was taken
+        target = target or State.SENT
+    if target is None:
+        return None
+    return Change(message.id, target, in_doubt=False, code=receipt.error_code, detail="", data=data)
+
+
+def _heard(by_message: Mapping[UUID, Sequence[Receipt]]) -> None:
+    """Tell the breakers how late these receipts are."""
+    accepted = dict(
+        Attempt.objects.filter(message_id__in=by_message, outcome=AttemptOutcome.ACCEPTED)
+        .order_by()
+        .values_list("message_id")
+        .annotate(at=Max("finished_at"))
+    )
+    late: dict[str, list[float]] = defaultdict(list)
+    for message_id, receipts in by_message.items():
+        at = accepted.get(message_id)
+        for receipt in receipts:
+            if at is not None and receipt.status in TARGET:
+                late[receipt.connection.name].append(max(0.0, (receipt.received_at - at).total_seconds()))
+    for name, seconds in late.items():
+        breaker.heard(name, len(seconds), sum(seconds))
+
+
+def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], messages: Mapping[UUID, Message]) -> None:
     now = timezone.now()
-    accounts = dict(Message.objects.filter(id__in=by_message).values_list("id", "account_id"))
     noted: list[Event] = []
     receipts: list[Receipt] = []
     for message_id, group in by_message.items():
@@ -81,7 +135,7 @@ def _write(by_message: dict[UUID, list[Receipt]], applied: set[int]) -> None:
             receipts.append(receipt)
             if receipt.id not in applied:
                 data = {**_data(receipt), "status": receipt.status}
-                noted.append(Event(message_id, accounts[message_id], EventType.RECEIPT, now, data))
+                noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))
     Receipt.objects.bulk_update(receipts, ["message", "state"])
     record(noted)
 

@@ -3,47 +3,14 @@
 State changes go through `dispatch.transitions` alone: nothing here has a `save()` that moves a state.
 """
 
-from django.core.validators import MinValueValidator, RegexValidator
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Now
 from uuid_utils.compat import uuid7
 
+from dispatch.models.connections import Connection
 from dispatch.states import State
-from dispatch.vocabulary import AttemptOutcome, Channel, LetterState, Priority
+from dispatch.vocabulary import AttemptOutcome, Channel, Priority
 from sendmsg.accounts.models import Account
-from sendmsg.encryption import EncryptedJSONField
-
-CONNECTION_NAME = RegexValidator(r"\A[a-z][a-z0-9-]{0,39}\Z", "Lower-case letters, digits and hyphens, 40 at most.")
-BASE_URL = RegexValidator(r"\Ahttps?://[^\s/?#]+[^\s?#]*\Z", "A URL that begins with https:// or http://.")
-
-
-class Connection(models.Model):
-    """An account at a provider: where it is, how we log in, and how much of it may be used."""
-
-    name = models.CharField(max_length=40, unique=True, validators=[CONNECTION_NAME], help_text="Also names its queue.")
-    provider = models.CharField(max_length=40, help_text="Whose API it speaks.")
-    base_url = models.CharField(max_length=200, validators=[BASE_URL], help_text="Where the provider's API begins.")
-    credentials = EncryptedJSONField(default=dict, help_text="Encrypted; the adapter's docs name the keys.")
-    sandbox = models.BooleanField(default=False, help_text="Takes test keys' messages, and only those.")
-    enabled = models.BooleanField(default=True)
-    weight = models.PositiveSmallIntegerField(default=100, help_text="Share among connections that could serve.")
-    rate = models.FloatField(
-        null=True,
-        blank=True,
-        validators=[MinValueValidator(0.01)],
-        help_text="Segments a second, over all workers. Empty: no limit.",
-    )
-    concurrency = models.PositiveSmallIntegerField(
-        default=16, validators=[MinValueValidator(1)], help_text="Calls at a time, per worker process."
-    )
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-    updated_at = models.DateTimeField(auto_now=True)
-
-    class Meta:
-        ordering = ("name",)
-
-    def __str__(self) -> str:
-        return self.name
 
 
 class Message(models.Model):
@@ -63,6 +30,9 @@ class Message(models.Model):
     metadata = models.JSONField(default=dict)
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
+    lane = models.BigIntegerField(
+        default=0, db_default=0, help_text="Route, channel and mode in one number (dispatch.lanes); negative: held."
+    )
     connection = models.ForeignKey(Connection, null=True, on_delete=models.PROTECT, db_index=False)
     chosen_connection = models.ForeignKey(
         Connection,
@@ -74,8 +44,20 @@ class Message(models.Model):
     )
     release = models.PositiveIntegerField(default=0, help_text="Counts releases; a task names the one it belongs to.")
     tries = models.PositiveIntegerField(default=0, help_text="Attempts made.")
+    failures = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Attempts that failed since it was accepted or replayed; waits grow by them."
+    )
+    option = models.BigIntegerField(
+        null=True, help_text="What it was last released by: a step of a route, or a connection as a negative number."
+    )
+    avoided = models.BigIntegerField(null=True, help_text="The option that just failed: any other goes first.")
+    refused = ArrayField(
+        models.BigIntegerField(), default=list, db_default=[], help_text="Options that refused it for good."
+    )
     in_doubt = models.BooleanField(default=False, help_text="An attempt's outcome is unknown: it may have been sent.")
-    repeat_until = models.DateTimeField(null=True, help_text="While in doubt: how long the provider knows a repeat.")
+    doubt_until = models.DateTimeField(
+        null=True, help_text="While in doubt: until then a repeat, a question or a receipt may clear it up."
+    )
     error_code = models.CharField(max_length=60, blank=True)
     error_detail = models.CharField(max_length=300, blank=True)
 
@@ -89,8 +71,15 @@ class Message(models.Model):
     class Meta:
         ordering = ("-id",)
         indexes = [
-            models.Index(fields=["priority", "due_at"], name="message_due", condition=models.Q(state=State.QUEUED)),
+            models.Index(
+                fields=["lane", "priority", "account", "due_at"],
+                name="message_lane",
+                condition=models.Q(state=State.QUEUED),
+            ),
             models.Index(fields=["expires_at"], name="message_expiry", condition=models.Q(state=State.QUEUED)),
+            models.Index(
+                fields=["doubt_until"], name="message_doubt", condition=models.Q(state=State.QUEUED, in_doubt=True)
+            ),
             models.Index(
                 fields=["lease_until"],
                 name="message_lease",
@@ -153,42 +142,3 @@ class ProviderReference(models.Model):
 
     def __str__(self) -> str:
         return self.value
-
-
-class DeadLetter(models.Model):
-    """What could not be done: a message that failed for good, or a task that no worker could process.
-
-    Handled once: by replaying or discarding it (`dispatch.replays`), which is the only way its state changes.
-    """
-
-    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    message = models.ForeignKey(Message, null=True, on_delete=models.CASCADE, related_name="dead_letters")
-    account = models.ForeignKey(
-        Account, null=True, on_delete=models.PROTECT, db_index=False, help_text="Its message's."
-    )
-    test = models.BooleanField(default=False, help_text="Of a message made with a test key.")
-    connection = models.ForeignKey(
-        Connection, null=True, on_delete=models.PROTECT, db_index=False, help_text="Its message's, when it died."
-    )
-    queue = models.CharField(max_length=100, blank=True, help_text="Where a dead task came from.")
-    reason = models.CharField(max_length=60)
-    detail = models.CharField(max_length=300, blank=True)
-    task = models.TextField(blank=True, help_text="The body of a dead task: ids, as it came.")
-    created_at = models.DateTimeField(db_default=Now(), editable=False)
-
-    state = models.CharField(max_length=10, choices=LetterState.choices, default=LetterState.OPEN)
-    handled_at = models.DateTimeField(null=True, help_text="When it was replayed or discarded.")
-    handled_by = models.CharField(max_length=160, blank=True, help_text="A user of the admin, api:<key> or cli:<user>.")
-    note = models.CharField(max_length=300, blank=True, help_text="Why, in the words of who did it.")
-
-    class Meta:
-        ordering = ("-id",)
-        indexes = [
-            models.Index(fields=["reason", "-id"], name="deadletter_reason"),
-            models.Index(fields=["account", "test", "-id"], name="deadletter_account"),
-            models.Index(fields=["connection", "-id"], name="deadletter_connection"),
-            models.Index(fields=["state", "-id"], name="deadletter_state"),
-        ]
-
-    def __str__(self) -> str:
-        return f"{self.reason} {self.message_id or self.queue}"

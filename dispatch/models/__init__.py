@@ -1,0 +1,19 @@
+"""The rows that dispatch stands on, a file for each kind."""
+
+from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, ConnectionEvent
+from dispatch.models.dead_letters import DeadLetter
+from dispatch.models.messages import Attempt, Message, ProviderReference
+from dispatch.models.routes import Route, RouteStep
+
+__all__ = [
+    "BASE_URL",
+    "CONNECTION_NAME",
+    "Attempt",
+    "Connection",
+    "ConnectionEvent",
+    "DeadLetter",
+    "Message",
+    "ProviderReference",
+    "Route",
+    "RouteStep",
+]

@@ -1,0 +1,72 @@
+"""What each connection is good for at this moment: its switches, its breaker, its pauses, and what is under way.
+
+A connection's room is short: what is released can't be overtaken by what is more urgent. It is what the connection does
+in `AHEAD` seconds and the time of a call, measured or by its rate, so that it never runs dry either.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Final
+
+from django.conf import settings
+from django.db.models import Count
+
+from dispatch import breaker, pacing
+from dispatch.breaker import Health
+from dispatch.directory import Entry
+from dispatch.models import Message
+from dispatch.routing import Standing
+from dispatch.states import State
+from dispatch.vocabulary import BreakerState
+from sendmsg.telemetry import metrics
+
+AHEAD: Final = 0.5  # seconds of work in a connection's queue; what is urgent waits about as long
+GROWTH: Final = 1.5  # of the measured pace: whoever is given no more than it did never shows that it can do more
+FLOOR: Final = 4  # times its concurrency, for a connection that has shown no pace yet
+BREAKER_GAUGE: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
+
+
+def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
+    """By connection id, for every connection."""
+    under_way = dict(
+        Message.objects.filter(state__in=[State.RELEASED, State.SENDING])
+        .values_list("connection_id")
+        .annotate(count=Count("id"))
+    )
+    throttled = pacing.paused(entries)
+    health = breaker.read(entries)
+    for name, found in health.items():
+        metrics.BREAKER.labels(name).set(BREAKER_GAUGE[found.state])
+        metrics.WEIGHT.labels(name).set(entries[name].weight * found.factor)
+    return {
+        entry.id: _standing(entry, health[name], name in throttled, under_way.get(entry.id, 0))
+        for name, entry in entries.items()
+    }
+
+
+def _standing(entry: Entry, health: Health, throttled: bool, under_way: int) -> Standing:
+    room = backlog(entry, health) - under_way
+    obstacle = ""
+    if not entry.enabled:
+        obstacle = "disabled"
+    elif entry.fault:
+        obstacle = "misconfigured"
+    elif entry.paused_at is not None:
+        obstacle = "paused"
+    elif throttled:
+        obstacle = "throttled"
+    elif health.state is BreakerState.OPEN:
+        obstacle = f"breaker open: {health.reason}"
+    elif health.state is BreakerState.HALF_OPEN:
+        room = breaker.PROBES - under_way
+        obstacle = "breaker half open" if room <= 0 else ""
+    return Standing(obstacle, 0 if obstacle else room, health.factor)
+
+
+def backlog(entry: Entry, health: Health) -> int:
+    """How many messages may be on their way by it at a time."""
+    limit: int = settings.BACKLOG_LIMIT
+    seconds = AHEAD + health.latency
+    wanted = entry.rate * seconds if entry.rate is not None else health.pace * GROWTH * seconds
+    floor = 1 if entry.rate is not None else FLOOR * entry.concurrency
+    return min(limit, max(floor, math.ceil(wanted)))
