@@ -19,6 +19,7 @@ PROVIDERS: Final[Mapping[str, str]] = MappingProxyType(
         "infobip": "dispatch.providers.infobip.InfobipProvider",
         "sinch": "dispatch.providers.sinch.SinchProvider",
         "plivo": "dispatch.providers.plivo.PlivoProvider",
+        "aws": "dispatch.providers.aws.AWSProvider",
     }
 )
 
