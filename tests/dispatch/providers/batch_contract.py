@@ -30,10 +30,6 @@ class BatchContract(ProviderContract):
         """The numbers that the request goes to, with their `+`."""
         raise NotImplementedError
 
-    def validity(self, request: Received) -> int | None:
-        """The seconds that the request gives the messages; None if it leaves that to the provider."""
-        raise NotImplementedError
-
     def refuse_whole(self, wire: Wire) -> bool:
         """Takes a call unless `WRONG` is among its recipients."""
         wrong = WRONG in self.recipients(wire.request)
@@ -124,14 +120,6 @@ class BatchContract(ProviderContract):
 
         assert [type(outcome) for outcome in outcomes] == [Unknown, Unknown, Retry, Retry]
         assert len(server.requests) == 1
-
-    def test_the_validity_is_whole_seconds_within_the_providers_range(self, server: FaultServer) -> None:
-        assert self.provider.capabilities.validity is not None
-        least, most = self.provider.capabilities.validity
-        for given, told in ((None, None), (600.9, 600), (0.0, least), (1e9, most)):
-            server.requests.clear()
-            self.adapter(server.url).send([message(valid_for=given)])
-            assert self.validity(server.requests[0]) == told
 
     def test_a_fraction_of_a_second_sets_no_messages_apart(self, server: FaultServer) -> None:
         batch = [message(to=one.to, valid_for=600 + index / 10) for index, one in enumerate(many(5))]

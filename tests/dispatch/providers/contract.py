@@ -10,6 +10,7 @@ import socket
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from dispatch.providers.base import (
     MAX_CODE,
     Accepted,
     ConnectionConfig,
+    NumberFormat,
     Outbound,
     Outcome,
     Provider,
@@ -91,6 +93,10 @@ class ProviderContract:
         """The message's text, as the request carries it."""
         raise NotImplementedError
 
+    def validity(self, request: Received) -> int | None:
+        """The seconds that the request gives the message; None if it leaves that to the provider."""
+        return None
+
     def provider_id(self, message_id: UUID) -> str:
         return f"id-{message_id.hex}"
 
@@ -145,6 +151,29 @@ class ProviderContract:
         self.adapter(server.url).send([message(body=text)])
 
         assert self.text(server.requests[0]) == text
+
+    def test_the_recipient_is_written_as_the_provider_wants_it(self, server: FaultServer) -> None:
+        self.adapter(server.url).send([message()])
+
+        told = server.requests[0].body.decode().replace("%2B", "+")
+        assert TO.removeprefix("+") in told
+        assert (TO in told) == (self.provider.capabilities.number_format is NumberFormat.E164)
+
+    def test_the_provider_is_told_a_validity_within_its_range(self, server: FaultServer) -> None:
+        able = self.provider.capabilities.validity
+        least, most = able or (0, 0)
+        for given, told in ((None, None), (600.9, 600), (0.0, least), (1e9, most)):
+            self.adapter(server.url).send([message(valid_for=given)])
+            assert self.validity(server.requests[-1]) == (told if able else None)
+
+    def test_a_validity_that_it_cant_be_told_changes_nothing(self, server: FaultServer) -> None:
+        if self.provider.capabilities.validity is not None:
+            return
+        one = message()
+        self.adapter(server.url).send([one])
+        self.adapter(server.url).send([replace(one, valid_for=600.0)])
+
+        assert server.requests[0].body == server.requests[1].body
 
     def test_a_repeat_carries_the_same_id(self, server: FaultServer) -> None:
         if not self.carries_ids:
@@ -355,6 +384,15 @@ class ProviderContract:
 
         assert server.connections == 1
 
+    def test_refusals_end_no_connection(self, server: FaultServer) -> None:
+        refusals = [*self.rejections.values(), *self.unauthorized, self.throttle({}), answer(503)]
+        server.play(*refusals, self.accept)
+        adapter = self.adapter(server.url)
+        outcomes = [adapter.send([message()])[0] for _ in (*refusals, "and then")]
+
+        assert [isinstance(outcome, Accepted) for outcome in outcomes] == [*[False] * len(refusals), True]
+        assert server.connections == 1
+
     def test_a_batch_keeps_its_order(self, server: FaultServer) -> None:
         batch = [message(to=f"+4477009001{index:02}") for index in range(20)]
         outcomes = self.adapter(server.url).send(batch)
@@ -389,7 +427,7 @@ class ProviderContract:
         caplog.set_level(logging.DEBUG)
         outcome = self.outcome(server, _echo(status))
 
-        _assert_clean(self.credentials, repr(outcome), str(outcome), caplog.text)
+        assert_clean(self.credentials, repr(outcome), str(outcome), caplog.text)
 
     @pytest.mark.parametrize("fault", [hang, reset, truncated(202, TO.encode()), sent(TO.encode(), close=True)])
     def test_a_failed_call_leaks_no_secret(
@@ -398,19 +436,19 @@ class ProviderContract:
         caplog.set_level(logging.DEBUG)
         outcome = self.outcome(server, fault, read_timeout=0.1)
 
-        _assert_clean(self.credentials, repr(outcome), caplog.text)
+        assert_clean(self.credentials, repr(outcome), caplog.text)
 
     def test_what_is_passed_around_hides_secrets(self, server: FaultServer) -> None:
         adapter = self.adapter(server.url)
 
-        _assert_clean(self.credentials, repr(message()), repr(adapter.config), repr(adapter), str(adapter))
+        assert_clean(self.credentials, repr(message()), repr(adapter.config), repr(adapter), str(adapter))
 
     def test_missing_credentials_are_a_configuration_error(self) -> None:
         for missing in self.credentials:
             rest = {name: value for name, value in self.credentials.items() if name != missing}
             with pytest.raises(ConfigurationError, match=missing) as caught:
                 self.adapter("http://127.0.0.1", credentials=rest)
-            _assert_clean(self.credentials, str(caught.value))
+            assert_clean(self.credentials, str(caught.value))
 
     @pytest.mark.parametrize("value", ["", " \n", "a\r\nX: y", "clé", 5, None])
     def test_malformed_credentials_are_a_configuration_error(self, value: Any) -> None:
@@ -476,6 +514,7 @@ def _echo(status: int) -> Fault:
     return fault
 
 
-def _assert_clean(credentials: Mapping[str, str], *texts: str) -> None:
+def assert_clean(credentials: Mapping[str, str], *texts: str) -> None:
+    """Neither credentials nor what is private in a message is in any of these."""
     for planted in (*credentials.values(), TO, BODY):
         assert not any(planted in text for text in texts)

@@ -1,5 +1,6 @@
 """What an adapter must do that can ask its provider for a message without its id: its suite inherits `FindContract`."""
 
+import logging
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs, urlsplit
 
@@ -7,8 +8,8 @@ import pytest
 
 from dispatch.providers.base import Found, Missing, Outbound
 from sendmsg.errors import NotSent, OutcomeUnknown
-from tests.dispatch.providers.contract import ProviderContract, message
-from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url
+from tests.dispatch.providers.contract import TO, ProviderContract, assert_clean, message
+from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url, truncated
 
 AGO = timedelta(minutes=30)  # long enough for every list to have settled, and within what every one goes back
 
@@ -84,6 +85,19 @@ class FindContract(ProviderContract):
     def test_an_answer_of_another_shape_leaves_it_open(self, server: FaultServer) -> None:
         for fault in (html(200), json_answer(200, []), json_answer(200, {}), json_answer(200, None)):
             assert self.find(server, fault, message()) is None
+
+    @pytest.mark.parametrize("fault", [hang, html(500), answer(401, TO.encode()), truncated(200, TO.encode())])
+    def test_a_question_for_a_message_leaks_nothing(
+        self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        told = ""
+        try:
+            self.find(server, fault, message(), read_timeout=0.1)
+        except OutcomeUnknown as error:
+            told = f"{error!r} {error} {error.__cause__!r} {error.__context__!r}"
+
+        assert_clean(self.credentials, told, caplog.text)
 
     def test_a_question_for_a_message_that_got_no_answer_is_raised(self, server: FaultServer) -> None:
         with pytest.raises(NotSent):

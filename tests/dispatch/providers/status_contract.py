@@ -1,5 +1,6 @@
 """What an adapter must do that can ask its provider what became of a message: its suite inherits `StatusContract`."""
 
+import logging
 from collections.abc import Mapping
 from typing import ClassVar
 
@@ -8,8 +9,8 @@ import pytest
 from dispatch.providers.base import Report
 from dispatch.vocabulary import ReceiptStatus
 from sendmsg.errors import NotSent, OutcomeUnknown
-from tests.dispatch.providers.contract import ProviderContract
-from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url
+from tests.dispatch.providers.contract import ProviderContract, assert_clean, message
+from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url, truncated
 
 
 class StatusContract(ProviderContract):
@@ -61,6 +62,27 @@ class StatusContract(ProviderContract):
     def test_an_answer_of_another_shape_leaves_it_open(self, server: FaultServer) -> None:
         for fault in (html(200), json_answer(200, []), json_answer(200, {}), self.report(7), self.report(None)):
             assert self.ask(server, fault) is None
+
+    def test_questions_use_the_connection_of_the_messages(self, server: FaultServer) -> None:
+        server.play(self.accept, self.report("sent"))
+        adapter = self.adapter(server.url)
+        adapter.send([message()])
+        adapter.fetch_status("id-1")
+
+        assert server.connections == 1
+
+    @pytest.mark.parametrize("fault", [hang, html(500), answer(401), truncated(200, b'{"')])
+    def test_a_question_leaks_no_secret(
+        self, server: FaultServer, fault: Fault, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        told = ""
+        try:
+            self.ask(server, fault, read_timeout=0.1)
+        except OutcomeUnknown as error:
+            told = f"{error!r} {error} {error.__cause__!r} {error.__context__!r}"
+
+        assert_clean(self.credentials, told, caplog.text)
 
     def test_a_question_that_got_no_answer_is_raised(self, server: FaultServer) -> None:
         with pytest.raises(NotSent):

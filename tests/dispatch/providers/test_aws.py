@@ -102,6 +102,10 @@ class TestAWS(ProviderContract):
     def text(self, request: Received) -> str:
         return str(request.json()["MessageBody"])
 
+    def validity(self, request: Received) -> int | None:
+        found: int | None = request.json().get("TimeToLive")
+        return found
+
     def test_the_request_is_what_aws_documents(self, server: FaultServer) -> None:
         one = message(sender="+447700900001", valid_for=600.9)
         config = {**self.credentials, "configuration_set": "receipts"}
