@@ -8,7 +8,8 @@ import pytest
 
 from dispatch.providers.base import Accepted, Outbound, Outcome, Rejected, Retry, Unavailable, Unknown
 from dispatch.providers.batches import BatchHttpProvider
-from tests.dispatch.providers.contract import ProviderContract, message
+from tests.dispatch.providers.case import message
+from tests.dispatch.providers.contract import ProviderContract
 from tests.faults import Fault, FaultServer, Received, Wire, hang
 
 WRONG = "+447700900199"

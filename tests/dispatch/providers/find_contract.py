@@ -8,7 +8,8 @@ import pytest
 
 from dispatch.providers.base import Found, Missing, Outbound
 from sendmsg.errors import NotSent, OutcomeUnknown
-from tests.dispatch.providers.contract import TO, ProviderContract, assert_clean, message
+from tests.dispatch.providers.case import TO, assert_clean, message
+from tests.dispatch.providers.contract import ProviderContract
 from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url, truncated
 
 AGO = timedelta(minutes=30)  # long enough for every list to have settled, and within what every one goes back

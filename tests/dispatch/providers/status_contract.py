@@ -9,7 +9,8 @@ import pytest
 from dispatch.providers.base import Report
 from dispatch.vocabulary import ReceiptStatus
 from sendmsg.errors import NotSent, OutcomeUnknown
-from tests.dispatch.providers.contract import ProviderContract, assert_clean, message
+from tests.dispatch.providers.case import assert_clean, message
+from tests.dispatch.providers.contract import ProviderContract
 from tests.faults import Fault, FaultServer, answer, hang, html, json_answer, refused_url, truncated
 
 

@@ -14,7 +14,8 @@ import pytest
 from dispatch.providers.aws import AWSProvider
 from dispatch.providers.base import Outcome, Rejected, Retry, Unavailable, Unknown
 from sendmsg.errors import ConfigurationError
-from tests.dispatch.providers.contract import BODY, TO, ProviderContract, message
+from tests.dispatch.providers.case import BODY, TO, message
+from tests.dispatch.providers.contract import ProviderContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
 

@@ -10,7 +10,7 @@ import pytest
 from dispatch.providers.base import Accepted, Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.infobip import STATUSES, InfobipProvider
 from tests.dispatch.providers.batch_contract import BatchContract, many
-from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.case import TO, message
 from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer

@@ -14,7 +14,7 @@ import pytest
 
 from dispatch.providers import registry
 from dispatch.providers.base import Accepted, ConnectionConfig, Outbound
-from tests.dispatch.providers.contract import BODY, TO, message
+from tests.dispatch.providers.case import BODY, TO, message
 from tests.faults import FaultServer, Received, json_answer
 from tests.fixtures import payload
 

@@ -11,7 +11,7 @@ from dispatch.providers.base import Accepted, Outbound, Rejected, Report, Unavai
 from dispatch.providers.plivo import STATUSES, PlivoProvider
 from sendmsg.errors import ConfigurationError
 from tests.dispatch.providers.batch_contract import BatchContract, many
-from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.case import TO, message
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload

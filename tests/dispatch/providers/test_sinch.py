@@ -11,7 +11,7 @@ import pytest
 from dispatch.providers.base import MAX_PROVIDER_ID, Accepted, Found, Missing, Outbound, Report, Unavailable
 from dispatch.providers.sinch import MAX_BATCH_ID, STATUSES, SinchProvider, reference
 from tests.dispatch.providers.batch_contract import BatchContract, many
-from tests.dispatch.providers.contract import TO, message
+from tests.dispatch.providers.case import TO, message
 from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer

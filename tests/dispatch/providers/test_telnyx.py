@@ -10,7 +10,7 @@ import pytest
 from dispatch.providers.base import Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.telnyx import STATUSES, TelnyxProvider
 from sendmsg.errors import ConfigurationError
-from tests.dispatch.providers.contract import BODY, TO, message
+from tests.dispatch.providers.case import BODY, TO, message
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload

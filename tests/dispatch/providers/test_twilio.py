@@ -12,7 +12,7 @@ import pytest
 from dispatch.providers.base import Found, Missing, Outbound, Outcome, Rejected, Report, Retry, Unavailable, Unknown
 from dispatch.providers.twilio import STATUSES, TwilioProvider
 from sendmsg.errors import ConfigurationError
-from tests.dispatch.providers.contract import BODY, TO, message
+from tests.dispatch.providers.case import BODY, TO, message
 from tests.dispatch.providers.find_contract import AGO, FindContract
 from tests.dispatch.providers.status_contract import StatusContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer

@@ -11,7 +11,8 @@ import pytest
 from dispatch.providers.base import Accepted, Outcome, Rejected, Retry, Unavailable, Unknown
 from dispatch.providers.vonage import VonageProvider
 from sendmsg.errors import ConfigurationError
-from tests.dispatch.providers.contract import BODY, TO, ProviderContract, message
+from tests.dispatch.providers.case import BODY, TO, message
+from tests.dispatch.providers.contract import ProviderContract
 from tests.faults import Fault, FaultServer, Received, Wire, answer, json_answer
 from tests.fixtures import payload
 
