@@ -150,8 +150,9 @@ def read(names: Iterable[str]) -> dict[str, Health]:
 
 
 def forget() -> None:
-    """Ask Redis anew at the next call."""
+    """Know nothing by ourselves, and ask Redis anew at the next call."""
     global _seen_at, _ask_redis_at
+    _own.clear()
     _seen_at, _ask_redis_at = float("-inf"), 0.0
 
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from kombu import Connection, Producer
 
 from dispatch import broker, topology
-from dispatch.tasks import deliver
+from dispatch.tasks import task_of
 from sendmsg.celery import app
 
 CONFIRM_TIMEOUT = 5  # seconds for the broker to say that a task is on disk; the default waits for ever
@@ -43,7 +43,7 @@ class Publisher:
     def publish(self, connection: str, references: Sequence[Reference]) -> None:
         """One confirmed task; on any error the connection is dropped, and `open` makes another."""
         try:
-            deliver.apply_async(  # type: ignore[call-arg]  # celery-types lacks three that Celery documents
+            task_of(connection).apply_async(  # type: ignore[call-arg]  # celery-types lacks three that Celery documents
                 args=(connection, [[str(message_id), release] for message_id, release in references]),
                 queue=topology.deliver_queue(connection),
                 producer=self._producer,

@@ -5,23 +5,22 @@
 - The 28 delay queues that Celery declares beside quorum queues are left out: nothing here has a countdown or an ETA.
 - A warm shutdown waits for the calls under way, not for those that a task has yet to begin.
 - Database connections live as long as their thread, and dead ones are dropped around each task.
-- Queues follow the connections: a connection made while the worker runs is subscribed to within seconds.
+- Queues and rate limits follow the connections (`dispatch.subscription`).
 """
 
 import logging
-import threading
+from collections.abc import Collection
 from typing import Any
 
 from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutting_down
 from celery.worker.consumer import Consumer
-from django.db import close_old_connections, connections
+from django.db import close_old_connections
 
-from dispatch import calls, directory, topology
+from dispatch import calls
+from dispatch.subscription import Scope, Watch, subscribe
 from sendmsg.celery import app
 
 logger = logging.getLogger(__name__)
-
-WATCH_EVERY = 5.0  # seconds between looks for new connections
 
 
 class DeliverConsumer(Consumer):
@@ -39,40 +38,21 @@ def drop_dead_connections(**kwargs: Any) -> None:
     close_old_connections()
 
 
-class QueueWatch(threading.Thread):
-    """Subscribes a running worker to the queues of connections that were added since."""
-
-    def __init__(self, hostname: str) -> None:
-        super().__init__(name="queue-watch", daemon=True)
-        self.hostname = hostname
-        self.stopping = threading.Event()
-        self.known = set(app.amqp.queues)
-
-    def run(self) -> None:
-        while not self.stopping.wait(WATCH_EVERY):
-            try:
-                self.look()
-            except Exception as error:  # database or broker away: the next look finds what this one missed
-                logger.warning("queue watch failed error=%s", type(error).__name__)
-                connections["default"].close()
-
-    def look(self) -> None:
-        close_old_connections()
-        for name in directory.entries():
-            queue = topology.deliver_queue(name)
-            if queue.name not in self.known:
-                app.amqp.queues.add(queue)
-                app.control.add_consumer(queue.name, destination=[self.hostname])
-                self.known.add(queue.name)
+_scope = Scope()
+_watch: Watch | None = None
 
 
-_watch: QueueWatch | None = None
+def start(names: Collection[str], arguments: list[str]) -> None:
+    """Subscribe, and be a worker until a signal ends it. Raises what `subscribe` raises."""
+    global _scope
+    _scope = subscribe(names)
+    app.worker_main(arguments)
 
 
 @worker_ready.connect
 def start_watch(sender: Any, **kwargs: Any) -> None:
     global _watch
-    _watch = QueueWatch(sender.hostname)
+    _watch = Watch(sender.hostname, _scope)
     _watch.start()
 
 
@@ -81,11 +61,3 @@ def stop(**kwargs: Any) -> None:
     calls.stopping.set()
     if _watch is not None:
         _watch.stopping.set()
-
-
-def subscribe() -> None:
-    """Tell the application, before the worker starts, which queues there are. Raises when the database is away."""
-    app.conf.task_queues = [
-        topology.idle_queue(),
-        *(topology.deliver_queue(name) for name in directory.entries()),
-    ]

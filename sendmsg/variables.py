@@ -80,7 +80,12 @@ VARIABLES: Final = (
         "60",
         "Seconds before a provider is asked about a message it may have taken: its lists lag behind.",
     ),
-    Variable("REGION", optional_text, "", "Region of this worker: it serves connections of that region and of none; empty: all."),
+    Variable(
+        "REGION",
+        optional_text,
+        "",
+        "Region of this worker: it serves connections of that region and of none; empty: all.",
+    ),
     Variable("CONNECT_TIMEOUT", seconds(0.05, 60), "3", "Seconds to reach a provider."),
     Variable("READ_TIMEOUT", seconds(0.05, 120), "10", "Seconds of silence from a provider."),
     Variable("TOTAL_TIMEOUT", seconds(0.05, 300), "15", "Seconds for one provider call in all."),

@@ -112,6 +112,16 @@ def redis_server() -> Redis:
     return REDIS
 
 
+@pytest.fixture(autouse=True)
+def nothing_remembered() -> None:
+    """What a process keeps of the database and of Redis for a moment belongs to the test before."""
+    from dispatch import breaker, directory, routes
+
+    directory.forget()
+    routes.forget()
+    breaker.forget()
+
+
 @pytest.fixture
 def clean_redis(redis_server: Redis) -> Iterator[Redis]:
     """Without keys of ours, before and after."""

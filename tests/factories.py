@@ -12,7 +12,7 @@ from django.utils import timezone
 from dispatch.states import State
 
 if TYPE_CHECKING:
-    from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference
+    from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, Route
     from sendmsg.accounts.models import Account
     from webhooks.models import Receipt
 
@@ -35,6 +35,18 @@ def make_connection(name: str = "sendmsg", **fields: Any) -> "Connection":
     connection, _ = Connection.objects.update_or_create(name=name, defaults={**defaults, **fields})
     directory.forget()
     return connection
+
+
+def make_route(name: str, *connections: "Connection", **fields: Any) -> "Route":
+    """A route by these connections, each a position after the one before. The book has it at once."""
+    from dispatch import routes
+    from dispatch.models import Route, RouteStep
+
+    route = Route.objects.create(name=name, **fields)
+    for position, connection in enumerate(connections, 1):
+        RouteStep.objects.create(route=route, connection=connection, position=position)
+    routes.forget()
+    return route
 
 
 def make_message(account: "Account", state: State = State.QUEUED, **fields: Any) -> "Message":

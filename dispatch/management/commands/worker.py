@@ -2,31 +2,35 @@ import os
 import socket
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandParser
+from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dispatch.worker import subscribe
-from sendmsg.celery import app
+from dispatch.worker import start
 
 
 class Command(BaseCommand):
-    help = "Run a Celery worker that delivers: threads, all connections' queues, warm shutdown on SIGTERM."
+    help = (
+        "Run a Celery worker that delivers: threads, the queues of its region's connections, warm shutdown on SIGTERM."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--threads", type=int, default=8, help="Tasks at a time (default 8).")
+        parser.add_argument("--connections", default="", help="Only these, by name, with commas; default: by REGION.")
         parser.add_argument("--name", default=f"worker-{os.getpid()}", help="Name before the @ (default: by pid).")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        subscribe()
+        names = [name for name in options["connections"].split(",") if name]
         # Threads: tasks wait on HTTP and Postgres, which release the interpreter. Gossip and mingle are chatter
         # between workers that we don't use; heartbeats stay, they are how Flower sees a worker.
-        app.worker_main(
-            [
-                "worker",
-                "--pool=threads",
-                f"--concurrency={options['threads']}",
-                f"--hostname={options['name']}@{socket.gethostname()}",
-                "--without-gossip",
-                "--without-mingle",
-                "--loglevel=WARNING",
-            ]
-        )
+        arguments = [
+            "worker",
+            "--pool=threads",
+            f"--concurrency={options['threads']}",
+            f"--hostname={options['name']}@{socket.gethostname()}",
+            "--without-gossip",
+            "--without-mingle",
+            "--loglevel=WARNING",
+        ]
+        try:
+            start(names, arguments)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
