@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from dispatch.providers.base import Accepted, Rejected, Retry, Unavailable, Unknown
 from dispatch.states import EDGES, State
@@ -103,3 +104,72 @@ def test_every_ending_has_an_outcome_of_its_own() -> None:
     ]
 
     assert {outcome_of(ending) for ending in endings} == set(AttemptOutcome)
+
+
+OTHERS = [Rival(-1, "sms"), Rival(-2, "sms"), Rival(7, "whatsapp")]
+
+
+@pytest.mark.parametrize(
+    ("code", "channel", "ruled_out"),
+    [
+        ("unroutable", "sms", [-1]),  # about this provider: any other may take it
+        ("invalid_sender", "sms", [-1]),
+        ("invalid_recipient", "sms", [-2, -1]),  # about the message: only another channel may
+        ("content_rejected", "sms", [-2, -1]),
+        ("opted_out", "sms", None),  # about the person: nothing may
+    ],
+)
+def test_a_refusal_rules_out_what_it_is_about(code: str, channel: str, ruled_out: list[int] | None) -> None:
+    change = decide(replace(CLAIM, rivals=OTHERS, channel=channel), Rejected(code, ""), NOW)
+
+    if ruled_out is None:
+        assert change.target is State.FAILED
+    else:
+        assert (change.target, change.due_at, change.in_doubt) == (State.QUEUED, NOW, False)
+        assert sorted(change.refused) == sorted(ruled_out)
+
+
+def test_a_refusal_is_final_where_nothing_else_could_take_the_message() -> None:
+    for code in ("unroutable", "invalid_recipient", "opted_out"):
+        assert decide(CLAIM, Rejected(code, ""), NOW).target is State.FAILED
+
+
+def test_a_refused_message_that_may_have_been_sent_before_goes_nowhere_else() -> None:
+    doubtful = replace(CLAIM, rivals=OTHERS, in_doubt=True)
+
+    assert decide(doubtful, Rejected("unroutable", ""), NOW).target is State.FAILED
+
+
+def test_a_provider_that_has_no_network_for_it_refuses_it_and_is_not_asked_again() -> None:
+    change = decide(replace(CLAIM, rivals=OTHERS), Unavailable("unroutable", "", None), NOW)
+
+    assert (change.target, list(change.refused)) == (State.QUEUED, [-1])
+
+
+def test_failures_make_waits_grow_and_turns_do_not() -> None:
+    assert decide(CLAIM, Retry("throttled", "", None), NOW).failed
+    assert decide(CLAIM, Unavailable("refused", "", None), NOW).failed
+    assert not decide(CLAIM, NotSent("paced", after=3.0), NOW).failed
+
+
+def test_what_failed_is_avoided_and_what_waits_for_its_turn_is_not() -> None:
+    assert decide(CLAIM, Unavailable("refused", "", None), NOW).avoid
+    assert decide(CLAIM, NotSent("breaker_open", avoid=True), NOW).avoid
+    assert not decide(CLAIM, NotSent("paced", after=3.0), NOW).avoid
+    assert decide(CLAIM, NotSent("paced", after=3.0), NOW).due_at == NOW + timedelta(seconds=3)
+
+
+def test_a_doubt_waits_as_its_policy_says(settings: Settings) -> None:
+    settings.ASK_AFTER = 60.0
+    wait, ask = (decide(claim, Unknown("timeout", ""), NOW) for claim in (BLIND, ASKING))
+
+    assert wait.due_at == wait.doubt_until == NOW + timedelta(seconds=900)
+    assert ask.doubt_until == NOW + timedelta(seconds=900)
+    assert ask.due_at is not None
+    assert timedelta(seconds=60) <= ask.due_at - NOW < timedelta(seconds=70)
+
+
+def test_a_provider_that_does_not_have_it_ends_the_doubt() -> None:
+    change = decide(replace(ASKING, in_doubt=True), Absent(), NOW)
+
+    assert (change.in_doubt, change.avoid, change.due_at) == (False, True, NOW)

@@ -1,25 +1,36 @@
 """Receipts are evidence: they come in any order, and the one that says most decides."""
 
 import threading
+from datetime import timedelta
 from itertools import product
 from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
+from django.utils import timezone
 from prometheus_client import REGISTRY
 
+from dispatch import breaker, transitions
+from dispatch.lanes import Lane
 from dispatch.models import Connection, DeadLetter, Message
 from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
 from tests.cast import Member
-from tests.factories import make_connection, make_message, make_receipt, make_reference
+from tests.factories import (
+    make_attempt,
+    make_connection,
+    make_message,
+    make_receipt,
+    make_reference,
+    make_route,
+)
 from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
 from tests.webhooks.timeline import events, kinds
 from webhooks.inbound import matching
 from webhooks.models import Receipt
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
 
 PARKED, APPLIED, NOTED = Receipt.State.PARKED, Receipt.State.APPLIED, Receipt.State.NOTED
 WAITING = {State.QUEUED, State.RELEASED, State.SENDING}
@@ -242,3 +253,114 @@ def test_after_a_deadlock_the_next_look_has_the_whole_effect_once(alice: Member,
     assert events() == []
     assert (match(), match()) == (2, 0)
     assert [kinds(message) for message in messages] == [["delivered"], ["delivered"]]
+
+
+def test_a_receipt_of_a_message_that_waits_in_doubt_ends_the_doubt(alice: Member, line: Connection) -> None:
+    for number, (status, state) in enumerate(
+        [("delivered", State.DELIVERED), ("undelivered", State.UNDELIVERED), ("sent", State.SENT)]
+    ):
+        message = make_sent(alice, line, f"snd_{number}", state=State.QUEUED, in_doubt=True)
+        make_receipt(line, f"snd_{number}", status)
+
+        match()
+
+        message.refresh_from_db()
+        assert (message.state, message.in_doubt) == (state, False)
+
+
+def test_a_receipt_that_meets_a_relay_waits_for_its_turn(
+    alice: Member, line: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = make_sent(alice, line, state=State.QUEUED, in_doubt=True)
+    receipt = make_receipt(line, "snd_1", "delivered")
+    apply = transitions.apply
+
+    def after_the_relay(changes: Any) -> Any:
+        Message.objects.update(state=State.RELEASED)
+        return apply(changes)
+
+    monkeypatch.setattr(transitions, "apply", after_the_relay)
+    match()
+    receipt.refresh_from_db()
+    assert receipt.state == PARKED
+
+    monkeypatch.undo()
+    Message.objects.update(state=State.SENT)
+    match()
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+
+
+def test_not_delivered_by_a_connection_that_the_message_left_is_noted(alice: Member, line: Connection) -> None:
+    message = make_sent(alice, line)
+    make_reference(message, "old", connection_id=make_connection("before").pk)
+    receipt = make_receipt(Connection.objects.get(name="before"), "old", "undelivered")
+
+    match()
+
+    message.refresh_from_db()
+    receipt.refresh_from_db()
+    assert (message.state, receipt.state) == (State.SENT, NOTED)
+
+
+def routed(alice: Member, line: Connection, other: Connection, *, reroute: bool) -> Message:
+    """A message that its route's first connection took."""
+    route = make_route("UK", line, other, reroute_undelivered=reroute)
+    lane = Lane(route.id, False, "sms").number
+    return make_sent(alice, line, lane=lane, option=route.steps.get(position=1).pk)
+
+
+def test_an_undelivered_message_is_tried_by_the_next_connection_of_its_route(alice: Member, line: Connection) -> None:
+    message = routed(alice, line, make_connection("other"), reroute=True)
+    receipt = make_receipt(line, "snd_1", "undelivered", error_code="absent_subscriber")
+
+    match()
+
+    message.refresh_from_db()
+    receipt.refresh_from_db()
+    assert (message.state, message.refused, message.error_code) == (
+        State.QUEUED,
+        [message.option],
+        "absent_subscriber",
+    )
+    assert (receipt.state, kinds(message)) == (APPLIED, ["retrying"])
+
+
+@pytest.mark.parametrize("spoilt", ["no reroute", "no other", "no time"])
+def test_without_another_way_or_time_it_is_undelivered(alice: Member, line: Connection, spoilt: str) -> None:
+    other = make_connection("other", enabled=spoilt != "no other")
+    message = routed(alice, line, other, reroute=spoilt != "no reroute")
+    if spoilt == "no time":
+        Message.objects.update(expires_at=timezone.now())
+    make_receipt(line, "snd_1", "undelivered")
+
+    match()
+
+    message.refresh_from_db()
+    assert message.state == State.UNDELIVERED
+
+
+def test_a_late_delivery_ends_a_second_way_that_was_sent(alice: Member, line: Connection) -> None:
+    other = make_connection("other")
+    message = routed(alice, line, other, reroute=True)
+    make_receipt(line, "snd_1", "undelivered")
+    match()
+    Message.objects.update(state=State.SENT, connection=other)
+    make_receipt(line, "snd_1", "delivered")
+
+    match()
+
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+
+
+def test_breakers_hear_how_late_receipts_are(alice: Member, line: Connection) -> None:
+    message = make_sent(alice, line, tries=1)
+    accepted = timezone.now() - timedelta(seconds=240)
+    make_attempt(message, outcome="accepted", finished_at=accepted)
+    make_receipt(line, "snd_1", "delivered")
+
+    match()
+
+    breaker.forget()
+    assert breaker.read([line.name])[line.name].factor == pytest.approx(0.25, rel=0.05)
