@@ -72,10 +72,11 @@ class RouteEntry:
             and self.channel in ("", subject.channel)
             and (not self.senders or subject.sender in self.senders)
             and (not self.priorities or subject.priority in self.priorities)
-            and self._goes_to(subject.to)
+            and self.goes_to(subject.to)
         )
 
-    def _goes_to(self, number: str) -> bool:
+    def goes_to(self, number: str) -> bool:
+        """Whether a number in E.164 is among its destinations."""
         if not self.prefixes and not self.countries:
             return True
         return number.startswith(self.prefixes) or (bool(self.countries) and country_of(number) in self.countries)
