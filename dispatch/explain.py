@@ -52,7 +52,7 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """`route`: None for the default one. `options` in the order of their tiers; none is chosen if all have obstacles."""
+    """`route`: None for the default. `options`: in the order of their tiers; none is chosen if all have obstacles."""
 
     route: str | None
     channel: str
