@@ -6,12 +6,15 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from dispatch import routes, transitions, wakeup
+from dispatch import transitions, wakeup
+from dispatch.explain import Explanation, explain
 from dispatch.models import Message
 from dispatch.routes import Subject
 from dispatch.serializers import PRIORITIES
 from dispatch.states import State
+from dispatch.suitability import Carriers, Unsuited
 from dispatch.transitions import Change
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client
@@ -20,16 +23,20 @@ from sendmsg.telemetry import metrics
 
 
 def accept(client: Client, wanted: dict[str, Any]) -> Message:
-    """Store a validated `NewMessage` and its first event, inside the caller's transaction."""
+    """Store a validated `NewMessage` and its first event, inside the caller's transaction.
+
+    Raises `ValidationError` if no connection could ever carry it.
+    """
+    subject, carriers = subject_of(client, wanted), Carriers()
+    refuse_unsuited(carriers.judge(subject, wanted["body"]))
     now = timezone.now()
     send_at = wanted.get("send_at")
     due_at = max(send_at, now) if send_at else now
     validity = timedelta(seconds=wanted["valid_for"]) if "valid_for" in wanted else settings.DEFAULT_VALIDITY
-    subject = subject_of(client, wanted)
     message = Message.objects.create(
         account_id=subject.account_id,
         test=subject.test,
-        lane=routes.book().lane(subject).number,
+        lane=carriers.lane(subject).number,
         channel=subject.channel,
         to=subject.to,
         sender=subject.sender,
@@ -61,6 +68,19 @@ def subject_of(client: Client, wanted: dict[str, Any]) -> Subject:
         sender=wanted.get("from", client.default_sender),
         priority=PRIORITIES[wanted["priority"]],
     )
+
+
+def refuse_unsuited(found: Unsuited | None) -> None:
+    """Raises `ValidationError` for what nothing can carry."""
+    if found is not None:
+        raise ValidationError({found.field: ErrorDetail(found.detail, found.code)})
+
+
+def preview(client: Client, wanted: dict[str, Any]) -> Explanation:
+    """By what a validated `NewMessage` would leave now; stores nothing. Raises as `accept` does."""
+    subject = subject_of(client, wanted)
+    refuse_unsuited(Carriers().judge(subject, wanted["body"]))
+    return explain(subject)
 
 
 def cancel(message: Message) -> bool:

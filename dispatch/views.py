@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from dispatch import acceptance
 from dispatch.models import Message
+from dispatch.previews import DryRunQuery, PreviewDocument
 from dispatch.serializers import EventDocument, EventList, MessageDocument, MessageQuery, NewMessage
 from sendmsg.accounts.keys import Mode
 from sendmsg.accounts.scopes import Scope
@@ -58,11 +59,16 @@ class MessagesView(APIView):
     @extend_schema(
         operation_id="send_message",
         summary="Send a message",
-        parameters=[IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED],
+        parameters=[IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, DryRunQuery],
         request=NewMessage,
-        responses={202: MessageDocument, **problems(*BODY, *IDEMPOTENCY)},
+        responses={200: PreviewDocument, 202: MessageDocument, **problems(*BODY, *IDEMPOTENCY)},
     )
     def post(self, request: Request) -> Response:
+        query = DryRunQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        if query.validated_data["dry_run"] == "true":
+            return self._preview(request)
+
         def handle() -> Response:
             wanted = NewMessage(data=request.data)
             wanted.is_valid(raise_exception=True)
@@ -71,6 +77,13 @@ class MessagesView(APIView):
             return Response(MessageDocument(message).data, 202, headers={"Location": location})
 
         return run_once(request, handle)
+
+    def _preview(self, request: Request) -> Response:
+        wanted = NewMessage(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        found = acceptance.preview(client_of(request), wanted.validated_data)
+        parts = {name: wanted.validated_data[name] for name in ("segments", "encoding")}
+        return Response(PreviewDocument({**found.to_json(), **parts}).data)
 
     @extend_schema(
         operation_id="list_messages",

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db.models import Q
@@ -15,9 +15,12 @@ from dispatch.states import State
 from tests.factories import make_connection
 from tests.faults import Fault, FaultServer, Wire, json_answer
 
-TELNYX = {"provider": "telnyx", "credentials": {"api_key": "k"}}
-WHATSAPP = {"provider": "whatsapp_cloud", "credentials": {"access_token": "t", "phone_number_id": "1"}}
-INFOBIP = {"provider": "infobip", "credentials": {"api_key": "k"}}
+TELNYX: Final[dict[str, Any]] = {"provider": "telnyx", "credentials": {"api_key": "k"}}
+WHATSAPP: Final[dict[str, Any]] = {
+    "provider": "whatsapp_cloud",
+    "credentials": {"access_token": "t", "phone_number_id": "1"},
+}
+INFOBIP: Final[dict[str, Any]] = {"provider": "infobip", "credentials": {"api_key": "k"}}
 
 
 def takes(wire: Wire) -> bool:

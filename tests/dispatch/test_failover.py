@@ -3,6 +3,7 @@
 import threading
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.db import connection as database
@@ -29,7 +30,7 @@ def quick(settings: Settings) -> None:
     settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.RETRY_BASE = 0.3, 0.5, 0.01
 
 
-def fresh(alice: Member, **fields: object) -> Message:
+def fresh(alice: Member, **fields: Any) -> Message:
     """A message in the lane that the routes give it."""
     message = make_message(alice.account, to="+447700900123", **fields)
     message.lane = routes.book().lane(subject_of(message)).number

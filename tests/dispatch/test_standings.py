@@ -1,7 +1,7 @@
 """What a connection may be given now: nothing while something speaks against it, else about half a second of work."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -18,6 +18,7 @@ from tests.cast import Member
 from tests.factories import make_connection, make_message
 
 pytestmark = pytest.mark.django_db
+NOW = timezone.now()
 
 
 @pytest.fixture(autouse=True)
@@ -44,9 +45,8 @@ def test_a_connection_that_is_well_has_room_and_its_whole_weight() -> None:
     ("fields", "obstacle"),
     [({"enabled": False}, "disabled"), ({"provider": "nobody"}, "misconfigured"), ({"paused_at": True}, "paused")],
 )
-def test_a_connection_that_is_switched_off_has_no_room(fields: dict[str, object], obstacle: str) -> None:
-    at: datetime = timezone.now()
-    connection = make_connection(**{key: at if key == "paused_at" else value for key, value in fields.items()})
+def test_a_connection_that_is_switched_off_has_no_room(fields: dict[str, Any], obstacle: str) -> None:
+    connection = make_connection("sendmsg", **{key: NOW if key == "paused_at" else one for key, one in fields.items()})
 
     assert (standing(connection).obstacle, standing(connection).room) == (obstacle, 0)
 

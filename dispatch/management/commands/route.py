@@ -55,8 +55,9 @@ def _subject(asked: Namespace) -> Subject:
 
 
 def _account(text: str) -> Account:
-    account_id = as_uuid(text)
-    found = Account.objects.filter(name=text).first() or Account.objects.filter(id=account_id).first()
+    found, account_id = Account.objects.filter(name=text).first(), as_uuid(text)
+    if found is None and account_id is not None:
+        found = Account.objects.filter(id=account_id).first()
     if found is None:
         raise CommandError(f'There is no account "{text}": its whole name or its id is needed.')
     return found
