@@ -6,7 +6,6 @@ Runs in a thread of the connection's pool and touches no database.
 import time
 from collections import defaultdict
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
@@ -62,16 +61,13 @@ class Lease:
 
 
 @dataclass(slots=True)
-class Line:
-    """What a process keeps open towards one connection: the client with its sockets, and the threads that use it.
+class Habit:
+    """How long a connection's good calls take, in seconds, as a moving mean: shared by all its calls."""
 
-    `usual`: seconds that a good call takes, as a moving mean.
-    """
-
-    entry: Entry
-    provider: Provider
-    pool: ThreadPoolExecutor
     usual: float = 0.0
+
+    def learn(self, seconds: float) -> None:
+        self.usual += (seconds - self.usual) * NEW_SHARE
 
     def late(self, seconds: float) -> bool:
         """Whether a call that has no answer for so long should have had one."""
@@ -86,11 +82,13 @@ class Result:
     observed: Observed | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Call:
     """A call to be made, for messages that can share it. `began_at`: when it was made, by the steady clock."""
 
-    line: Line
+    entry: Entry
+    provider: Provider
+    habit: Habit
     group: Sequence[Held]
     lease: Lease
     slot: Slot
@@ -98,7 +96,7 @@ class Call:
     reported_late: bool = False
 
     def make(self) -> Result:
-        name = self.line.entry.name
+        name = self.entry.name
         if self.slot.come_back is not None:
             return not_sent(self, NotSent("paced", after=self.slot.come_back))
         wait = max(0.0, self.slot.start - time.monotonic())
@@ -121,20 +119,20 @@ class Call:
         if self.reported_late or self.began_at is None:
             return None
         seconds = time.monotonic() - self.began_at
-        if not self.line.late(seconds):
+        if not self.habit.late(seconds):
             return None
         self.reported_late = True
         return Observed(False, seconds, messages=0, code="no_answer_yet")
 
     def _made(self, group: Sequence[Held], now: datetime) -> Result:
-        name, since = self.line.entry.name, group[0].asks_since
+        name, since = self.entry.name, group[0].asks_since
         started = self.began_at = time.monotonic()
         if since is not None:
             endings: list[Ending] = [self._ask(group[0], since)]
         else:
             # One validity for all, or the provider's call could not be shared.
             valid_for = min((item.claim.expires_at - now).total_seconds() for item in group)
-            endings = [*self.line.provider.send([replace(item.outbound, valid_for=valid_for) for item in group])]
+            endings = [*self.provider.send([replace(item.outbound, valid_for=valid_for) for item in group])]
         seconds = time.monotonic() - started
         metrics.SEND_SECONDS.labels(name).observe(seconds)
         for ending in endings:
@@ -143,14 +141,14 @@ class Call:
                 pacing.pause(name, ending.after)
         observed = observe(endings, seconds)
         if observed is not None and observed.good:
-            self.line.usual += (seconds - self.line.usual) * NEW_SHARE
+            self.habit.learn(seconds)
         return Result(_settle(group, endings), observed)
 
     def _ask(self, item: Held, since: datetime) -> Ending:
-        if self.line.entry.doubt.policy is not UnknownPolicy.ASK:  # it was changed while the message waited
+        if self.entry.doubt.policy is not UnknownPolicy.ASK:  # it was changed while the message waited
             return Unanswered()
         try:
-            found = self.line.provider.find(item.outbound, since)
+            found = self.provider.find(item.outbound, since)
         except CallFailed as error:
             return Unanswered(error.code, error.detail)
         match found:

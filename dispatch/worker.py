@@ -3,7 +3,7 @@
 - A task body that can't be decoded is rejected, so that it reaches the dead-letter exchange; Celery acknowledges it,
   which loses it.
 - The 28 delay queues that Celery declares beside quorum queues are left out: nothing here has a countdown or an ETA.
-- A warm shutdown waits for the calls under way, not for those that a task has yet to begin.
+- A shutdown waits for the calls under way, and hands back those that were not begun.
 - Database connections live as long as their thread, and dead ones are dropped around each task.
 - Queues and rate limits follow the connections (`dispatch.subscription`).
 """
@@ -16,11 +16,13 @@ from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutt
 from celery.worker.consumer import Consumer
 from django.db import close_old_connections
 
-from dispatch import calls
+from dispatch import calls, sending
 from dispatch.subscription import Scope, Watch, subscribe
 from sendmsg.celery import app
 
 logger = logging.getLogger(__name__)
+
+DRAIN_WITHIN = 60.0  # seconds; over a call for many messages, and a database that comes back
 
 
 class DeliverConsumer(Consumer):
@@ -46,7 +48,11 @@ def start(names: Collection[str], arguments: list[str]) -> None:
     """Subscribe, and be a worker until a signal ends it. Raises what `subscribe` raises."""
     global _scope
     _scope = subscribe(names)
-    app.worker_main(arguments)
+    try:
+        app.worker_main(arguments)
+    finally:
+        if not sending.drain(DRAIN_WITHIN):
+            logger.error("calls are still under way: their leases end by themselves")
 
 
 @worker_ready.connect

@@ -37,7 +37,7 @@ def refuses(code: str, status: int = 422) -> Fault:
 @contextmanager
 def connected(**scripts: tuple[Mapping[str, Any], Fault]) -> Iterator[dict[str, FaultServer]]:
     """Connections by these names, each with its fields and how its provider behaves; the servers, by name."""
-    sending._lines.clear()
+    sending.close_all()
     pacing._own_pauses.clear()
     with ExitStack() as stack:
         servers = {}
@@ -45,7 +45,7 @@ def connected(**scripts: tuple[Mapping[str, Any], Fault]) -> Iterator[dict[str, 
             servers[name] = stack.enter_context(FaultServer(fault))
             make_connection(name, base_url=servers[name].url, **fields)
         yield servers
-    sending._lines.clear()
+        sending.close_all()
 
 
 def turn() -> int:
@@ -55,6 +55,7 @@ def turn() -> int:
     references: list[tuple[str, list[tuple[UUID, int]]]] = release(directory.entries(), 100)
     for name, batch in references:
         sending.deliver_batch(name, batch)
+        assert sending.wait_settled(30)
     return sum(len(batch) for _, batch in references)
 
 

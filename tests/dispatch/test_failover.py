@@ -10,7 +10,7 @@ from django.db import connection as database
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from dispatch import breaker, calls, deadlines, leases, relay, routes, sending
+from dispatch import breaker, calls, deadlines, leases, lines, relay, routes
 from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, RouteStep
 from dispatch.rematch import subject_of
 from dispatch.states import State
@@ -218,8 +218,8 @@ def test_a_provider_that_cannot_say_is_asked_again_and_never_called(alice: Membe
 
 def test_an_id_that_another_message_has_is_no_find(alice: Member) -> None:
     with connected(first=(INFOBIP, lambda wire: infobip_log(wire, has=True))):
-        message, other = fresh(alice), fresh(alice, state=State.SENT)
         connection = Connection.objects.get(name="first")
+        message, other = fresh(alice), fresh(alice, state=State.SENT, connection=connection)
         ProviderReference.objects.create(connection=connection, value=str(message.id), message=other)
         turn()
         asked(message)
@@ -258,7 +258,7 @@ def test_a_silent_provider_is_found_out_before_its_calls_end(alice: Member, sett
     settings.READ_TIMEOUT = settings.TOTAL_TIMEOUT = 20.0
     with pytest.MonkeyPatch.context() as patch, connected(first=({**TELNYX, "concurrency": 8}, hang)):
         patch.setattr(calls, "LATE", 0.3)
-        patch.setattr(sending, "LOOK", 0.1)
+        patch.setattr(lines, "LOOK", 0.1)
         patch.setattr(relay, "PARALLEL_TASKS", 1)
         for _ in range(6):
             fresh(alice)

@@ -10,7 +10,7 @@ from django.db import connection as database
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from dispatch import attempts, calls, leases, sending
+from dispatch import attempts, calls, leases, lines, sending
 from dispatch.attempts import Settlement
 from dispatch.models import Attempt, Connection, Message
 from dispatch.states import State
@@ -30,7 +30,7 @@ def provider() -> Iterator[Sandbox]:
 
 @pytest.fixture(autouse=True)
 def line(provider: Sandbox) -> Connection:
-    sending._lines.clear()
+    sending.close_all()
     return make_connection(name="sendmsg", base_url=provider.url, credentials={"api_key": KEY})
 
 
@@ -39,7 +39,10 @@ def released(alice: Member, number: str, **fields: object) -> Message:
 
 
 def deliver(*messages: Message, release: int = 1) -> int:
-    return sending.deliver_batch("sendmsg", [(message.id, release) for message in messages])
+    """Claim these, and wait until they are settled; how many were claimed."""
+    claimed = sending.deliver_batch("sendmsg", [(message.id, release) for message in messages])
+    assert sending.wait_settled(20)
+    return claimed
 
 
 def states(*messages: Message) -> list[str]:
@@ -97,7 +100,7 @@ def test_leases_are_renewed_while_a_call_takes_long(
     monkeypatch.setattr(
         calls.Lease, "may_start", lambda lease, messages: True
     )  # such a short lease would forbid any call
-    monkeypatch.setattr(sending, "LOOK", 0.1)
+    monkeypatch.setattr(lines, "LOOK", 0.1)
     message = released(alice, "09")  # answers after 1.5 s
 
     def work() -> None:

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def provider() -> Iterator[FaultServer]:
-    sending._lines.clear()
+    sending.close_all()
     with FaultServer(Infobip().accept) as server:
         make_connection(name="batches", provider="infobip", base_url=server.url, credentials=dict(Infobip.credentials))
         yield server
-        sending._lines.pop("batches").provider.close()
+        sending.close_all()
 
 
 def released(alice: Member, count: int, body: str) -> list[Message]:
@@ -34,6 +34,7 @@ def released(alice: Member, count: int, body: str) -> list[Message]:
 
 def deliver(messages: list[Message]) -> None:
     sending.deliver_batch("batches", [(message.id, 1) for message in messages])
+    assert sending.wait_settled(20)
 
 
 def test_those_of_one_text_go_in_one_call_and_another_text_in_another(alice: Member, provider: FaultServer) -> None:
