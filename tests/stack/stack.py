@@ -6,6 +6,7 @@ auditor would (SQL on both databases).
 
 import base64
 import json
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -39,6 +40,17 @@ HASTE = {
     "RETRY_BASE": "0.2",
     "RETRY_CAP": "1",
 }
+CONNECT = """
+from dispatch.models import Connection
+Connection.objects.update_or_create(name=name, defaults=fields)
+"""
+ROUTE = """
+from dispatch.models import Connection, Route, RouteStep
+route, _ = Route.objects.update_or_create(name=name, defaults={"senders": sender, **fields})
+route.steps.all().delete()
+for position, one in enumerate(connections, 1):
+    RouteStep.objects.create(route=route, connection=Connection.objects.get(name=one), position=position)
+"""
 FINAL = {"delivered", "undelivered", "failed", "expired", "canceled", "unknown"}
 SENDERS = 8  # client connections at a time
 
@@ -73,6 +85,7 @@ class Stack:
             "LOG_LEVEL": "INFO",
             **environment,
         }
+        self._folder = folder
         commands = {
             "web": _gunicorn(web),
             "relay": _manage("relay"),
@@ -81,18 +94,7 @@ class Stack:
             "receipts": _manage("receipts"),
             "logwriter": _manage("logwriter"),
             "deadletters": _manage("deadletters"),
-            "sandbox": [
-                "-m",
-                "sendmsg.sandbox",
-                "--port",
-                str(sandbox),
-                "--slow-seconds",
-                "4",
-                "--late-seconds",
-                "1",
-                "--latency-ms",
-                "20",
-            ],
+            "sandbox": _sandbox(sandbox, "--slow-seconds", "4", "--late-seconds", "1"),
         }
         self.processes = {name: Process(name, command, self.environment, folder) for name, command in commands.items()}
         self.http = requests.Session()
@@ -125,6 +127,39 @@ class Stack:
         )
         assert done.returncode == 0, done.stderr
         return done.stdout
+
+    # As an operator
+
+    @contextmanager
+    def provider(self, name: str, *flags: str) -> Iterator[tuple[Process, int]]:
+        """One more sandbox provider, with a memory of its own: its process and its port."""
+        port = free_port()
+        process = Process(name, _sandbox(port, *flags), self.environment, self._folder)
+        process.start()
+        try:
+            eventually(lambda: self._answers(f"http://127.0.0.1:{port}/received"), f"{name} answers", 60)
+            yield process, port
+        finally:
+            process.signal(signal.SIGCONT)
+            process.kill()
+
+    def run(self, code: str, **values: Any) -> str:
+        """Django code in a process of its own; `values` are its variables."""
+        known = f"import json\nglobals().update(json.loads({json.dumps(values)!r}))\n"
+        return self.manage("shell", "-v", "0", "-c", known + code)
+
+    def connect(self, name: str, url: str, **fields: Any) -> None:
+        """A connection for live keys to a sandbox provider there; made, or changed if it exists."""
+        credentials = {
+            "api_key": SECRETS["SANDBOX_API_KEY"],
+            "webhook_secrets": [SECRETS["SANDBOX_RECEIPT_SECRET"]],
+        }
+        fields = {"provider": "sendmsg", "base_url": url, "credentials": credentials, **fields}
+        self.run(CONNECT, name=name, fields=fields)
+
+    def route(self, name: str, sender: str, *connections: str, **fields: Any) -> None:
+        """What this sender sends leaves by these connections, each for when none before it can."""
+        self.run(ROUTE, name=name, sender=sender, connections=connections, fields=fields)
 
     # As a client
 
@@ -167,9 +202,9 @@ class Stack:
 
     # As the provider's bookkeeper
 
-    def received(self) -> dict[str, dict[str, Any]]:
-        """What the sandbox was given, by our message id: `sends` that went out, `replays` that it recognised."""
-        answer = requests.get(f"{self.sandbox_url}/received", headers=self._sandbox_headers, timeout=30)
+    def received(self, url: str | None = None) -> dict[str, dict[str, Any]]:
+        """What a sandbox was given, by our message id: `sends` that went out, `replays` that it recognised."""
+        answer = requests.get(f"{url or self.sandbox_url}/received", headers=self._sandbox_headers, timeout=30)
         return dict(answer.json()["messages"])
 
     @property
@@ -265,6 +300,10 @@ class Stack:
             return requests.get(url, timeout=5).status_code in (200, 401)
         except requests.RequestException:
             return False
+
+
+def _sandbox(port: int, *flags: str) -> list[str]:
+    return ["-m", "sendmsg.sandbox", "--port", str(port), "--latency-ms", "20", *flags]
 
 
 def _manage(*arguments: str) -> list[str]:
