@@ -17,12 +17,12 @@ PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test check format lock FORCE
+.PHONY: help run test drill-failover check format lock FORCE
 unexport PYTHONHOME PYTHONPATH
 MAKEFLAGS += --no-print-directory
 
 help: ## List these commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s%s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-16s%s\n", $$1, $$2}' Makefile
 
 run: .venv/.run ## Start everything here, with a sandbox provider (PORT=8000; ONCE=1: one message, then stop)
 	@exec $(PY) manage.py quickstart
@@ -40,6 +40,9 @@ test: .venv/.test ## Run the tests against real servers (ARGS="-k receipts")
 	wait $$apart; second=$$?; \
 	cat .venv/.apart; \
 	exit $$((first ? first : second))
+
+drill-failover: .venv/.test ## Drop a provider twice amid 5,000 messages, and check what became of them (ARGS="--messages 1000")
+	@exec $(PY) -m tests.drills.failover $(ARGS)
 
 check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
 	$(PY) -m ruff check
