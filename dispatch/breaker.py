@@ -2,8 +2,9 @@
 
 All of it is one hash per connection in Redis, in buckets of `BUCKET` seconds of Redis's own clock.
 
-    closed     messages go. Opens when, of the latest calls, `BREAKER_RATIO` failed: of the last three seconds where
-               there are many, of as long as it takes to have `LEAST` where there are few, `WINDOW` at the most
+    closed     messages go. Opens when, of the latest calls, `BREAKER_RATIO` failed: of the last `SOON` seconds where
+               there are many, of as long as it takes to have `LEAST` where there are few, `WINDOW` at the most. Or
+               when `LEAST` failed in a row and nothing good came for `SOON`: that finds out who fell silent
     open       none goes, for `FIRST_PAUSE` seconds, doubled at each failed probe up to `LONGEST_PAUSE`
     half open  `PROBES` go at a time; as many good answers close it, one bad opens it. Calls that began before count
                for nothing: a dead provider's timeouts must not spoil its return
@@ -35,8 +36,8 @@ BUCKET: Final = 2  # seconds
 WINDOW: Final = 240  # seconds; five calls a minute make twenty in it
 RECENT: Final = 30  # seconds that speed is measured over
 LEAST: Final = 5  # calls; fewer say nothing
-ENOUGH: Final = 20  # calls; with so many, the last `SOON` seconds are looked at alone
-SOON: Final = 3  # seconds
+ENOUGH: Final = 20  # calls; with so many, those of the last `SOON` seconds are looked at alone
+SOON: Final = 2  # seconds
 FIRST_PAUSE: Final = 2.0  # seconds
 LONGEST_PAUSE: Final = 10.0  # seconds; a probe costs a few messages one try, a late return costs all of them their way
 PROBES: Final = 3  # messages at a time while half open, and good answers that close it

@@ -26,6 +26,12 @@ for at = 11, #ARGV, 4 do
         if ok then good = good + 1 else bad = bad + 1 end
     end
 end
+-- Failures in a row, and when the last good answer came: a provider that fell silent has neither a ratio yet nor a word.
+if good > 0 then
+    redis.call('HSET', hash, 'good_at', now, 'row', 0)
+elseif bad > 0 then
+    redis.call('HINCRBY', hash, 'row', bad)
+end
 redis.call('EXPIRE', hash, 86400)
 local changed = ''
 local function open()
@@ -66,8 +72,12 @@ elseif state == 'closed' and bad > 0 then
         if age > window or (age >= soon and calls >= enough) then break end
         failed, calls = failed + counts[3], calls + counts[2] + counts[3]
     end
+    local row = read('row')
     if calls >= least and failed / calls >= ratio then
         reason = reason .. ', ' .. failed .. ' of ' .. calls
+        open()
+    elseif row >= least and now - read('good_at') >= soon then
+        reason = reason .. ', ' .. row .. ' in a row'
         open()
     end
 end

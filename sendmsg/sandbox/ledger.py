@@ -4,6 +4,7 @@ In memory only. The newest `limit` keys are kept; a key pushed out is forgotten,
 send.
 """
 
+import time
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,10 +15,11 @@ KEPT_KEYS = 1_000_000
 
 @dataclass(slots=True)
 class Entry:
-    """One idempotency key. `sends` is 0 (refused so far) or 1; `message_id` is set with the send."""
+    """One idempotency key. `sends` is 0 (refused so far) or 1; `message_id` and `sent_at` are set with the send."""
 
     to: str
     message_id: str | None = None
+    sent_at: float | None = None  # seconds since 1970
     sends: int = 0
     replays: int = 0
     refusals: int = 0
@@ -32,7 +34,7 @@ class Entry:
         self.status = status
         self.error_code = error_code
 
-    def tally(self) -> dict[str, str | int | None]:
+    def tally(self) -> dict[str, str | float | None]:
         """What `GET /received` says about it."""
         return {
             "sends": self.sends,
@@ -40,6 +42,7 @@ class Entry:
             "refusals": self.refusals,
             "to": self.to,
             "id": self.message_id,
+            "sent_at": self.sent_at,
         }
 
 
@@ -66,6 +69,7 @@ class Ledger:
     def send(self, entry: Entry) -> str:
         """Records the send of an entry; returns the new message id."""
         message_id = entry.message_id = f"snd_{uuid.uuid4().hex}"
+        entry.sent_at = time.time()
         entry.sends += 1
         self.sends += 1
         self._by_message_id[message_id] = entry

@@ -96,6 +96,19 @@ def test_at_five_hundred_a_second_an_outage_is_found_out_in_seconds(name: str) -
     assert health(name).state is BreakerState.OPEN
 
 
+def test_who_falls_silent_after_much_good_is_found_out_by_failures_in_a_row(name: str) -> None:
+    for ago in range(0, 60, breaker.BUCKET):
+        earlier(name, ago, g=120)
+    breaker.record(name, [GOOD])
+    breaker.record(name, [BAD] * 20)
+    assert health(name).state is BreakerState.CLOSED  # a good answer has just come
+
+    redis.client().hset(redis.key(f"breaker:{name}"), "good_at", time.time() - breaker.SOON - 1)
+    breaker.record(name, [BAD])
+
+    assert (health(name).state, health(name).reason) == (BreakerState.OPEN, "connection_refused, 21 in a row")
+
+
 def test_failures_of_long_ago_are_forgotten(name: str) -> None:
     earlier(name, breaker.WINDOW + 10, b=100)
 

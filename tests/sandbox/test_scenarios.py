@@ -46,7 +46,9 @@ def delivered_at_once(sandbox: Sandbox, inbox: Inbox, key: str, to: str) -> None
     assert event["event_id"].startswith("evt_")
     del event["event_id"], event["at"]
     assert event == {"type": "receipt", "id": message_id, "status": "delivered", "error_code": None}
-    assert sandbox.received(key) == {"sends": 1, "replays": 0, "refusals": 0, "to": to, "id": message_id}
+    received = sandbox.received(key)
+    assert abs(time.time() - received.pop("sent_at")) < 60
+    assert received == {"sends": 1, "replays": 0, "refusals": 0, "to": to, "id": message_id}
     assert sandbox.status(message_id) == ("delivered", None)
 
 
@@ -98,7 +100,7 @@ def permanent_failure(sandbox: Sandbox, inbox: Inbox, key: str, to: str) -> None
         answer = sandbox.send(to, key, inbox)
         assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_recipient")
 
-    assert sandbox.received(key) == {"sends": 0, "replays": 0, "refusals": 2, "to": to, "id": None}
+    assert sandbox.received(key) == {"sends": 0, "replays": 0, "refusals": 2, "to": to, "id": None, "sent_at": None}
     assert inbox.receipts == []
 
 

@@ -188,8 +188,9 @@ def test_what_was_received_can_be_asked_for_and_forgotten(inbox: Inbox) -> None:
         ids = [sandbox.send(TO, key, inbox).json()["id"] for key in ("a", "b", "b")]
         sandbox.settle()
         counts = {"sends": 2, "replays": 1, "receipts": {"pending": 0, "posted": 2, "given_up": 0}}
-        a = {"sends": 1, "replays": 0, "refusals": 0, "to": TO, "id": ids[0]}
-        b = {"sends": 1, "replays": 1, "refusals": 0, "to": TO, "id": ids[1]}
+        times = {key: one["sent_at"] for key, one in sandbox.get("/received").json()["messages"].items()}
+        a = {"sends": 1, "replays": 0, "refusals": 0, "to": TO, "id": ids[0], "sent_at": times["a"]}
+        b = {"sends": 1, "replays": 1, "refusals": 0, "to": TO, "id": ids[1], "sent_at": times["b"]}
 
         assert sandbox.get("/received").json() == counts | {"messages": {"a": a, "b": b}}
         assert sandbox.get("/received?key=b&key=c").json() == counts | {"messages": {"b": b}}

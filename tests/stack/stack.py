@@ -51,6 +51,7 @@ route.steps.all().delete()
 for position, one in enumerate(connections, 1):
     RouteStep.objects.create(route=route, connection=Connection.objects.get(name=one), position=position)
 """
+DEFAULT_LANE = 1  # live SMS without a route (dispatch.lanes)
 FINAL = {"delivered", "undelivered", "failed", "expired", "canceled", "unknown"}
 SENDERS = 8  # client connections at a time
 
@@ -109,6 +110,21 @@ class Stack:
             process.start()
         eventually(lambda: self._answers(f"{self.url}/healthz"), "the web process answers", 60)
         eventually(lambda: self._answers(f"{self.sandbox_url}/received"), "the sandbox answers", 60)
+
+    @contextmanager
+    def more_workers(self, count: int) -> Iterator[None]:
+        """So many more than there are; they end politely."""
+        more = [
+            Process(f"more-{number}", _manage("worker", "--threads", "4"), self.environment, self._folder)
+            for number in range(count)
+        ]
+        for process in more:
+            process.start()
+        try:
+            yield
+        finally:
+            for process in more:
+                process.stop()
 
     def stop(self) -> None:
         for process in self.processes.values():
@@ -222,6 +238,27 @@ class Stack:
                 return list(cursor.fetchall()) if cursor.description else []
         finally:
             connection.close()
+
+    def queue(self, account: str, count: int, body: str = "to all", **columns: Any) -> None:
+        """So many messages of an account, straight into the database as a broadcast would put them."""
+        self.sql(
+            """
+            INSERT INTO dispatch_message (
+                id, account_id, test, lane, channel, "to", sender, body, segments, encoding, priority, client_reference,
+                metadata, state, release, tries, in_doubt, error_code, error_detail, due_at, expires_at, created_at,
+                updated_at
+            )
+            SELECT gen_random_uuid(), a.id, false, %s, 'sms', '+447700900900', %s, %s, 1, 'gsm7', %s, '', '{}',
+                'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
+            FROM accounts_account a, generate_series(1, %s) WHERE a.name = %s
+            """,
+            columns.get("lane", DEFAULT_LANE),
+            columns.get("sender", ""),
+            body,
+            columns.get("priority", 2),
+            count,
+            account,
+        )
 
     def states(self, ids: Iterable[str]) -> Counter[str]:
         rows = self.sql("SELECT state FROM dispatch_message WHERE id = ANY(%s::uuid[])", list(ids))

@@ -1,0 +1,65 @@
+"""Pace and fairness with every process running: a limit holds over all workers, what is urgent overtakes a crowd."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.stack.stack import Stack
+from tests.waiting import eventually
+
+RATE = 20  # segments a second
+SENDER = "Paced"
+
+
+@pytest.fixture
+def paced(stack: Stack) -> Iterator[str]:
+    """A sandbox of its own behind a connection with a rate; its address."""
+    with stack.provider("sandbox-paced") as (_, port):
+        url = f"http://127.0.0.1:{port}"
+        stack.connect("paced", url, sandbox=False, rate=RATE)
+        stack.route("paced", SENDER, "paced")
+        eventually(lambda: stack.received(url) or not stack.send(**{"from": SENDER}), "the route is known", 60, every=1)
+        yield url
+    stack.run(
+        "from dispatch.models import Connection, Route\n"
+        "Route.objects.filter(name='paced').update(enabled=False)\n"
+        "Connection.objects.filter(name='paced').update(enabled=False)"
+    )
+
+
+def test_five_workers_together_keep_a_connections_rate(stack: Stack, paced: str) -> None:
+    with stack.more_workers(3):
+        ids = [stack.send(**{"from": SENDER}) for _ in range(6 * RATE)]
+        stack.settled(ids, 60)
+
+    times = sorted(one["sent_at"] for key, one in stack.received(paced).items() if key in set(ids))
+    assert len(times) == len(ids)
+    assert max(sum(start <= other < start + 1 for other in times) for start in times) <= RATE + 1
+    tries = stack.sql("SELECT max(failures) FROM dispatch_message WHERE id = ANY(%s::uuid[])", ids)
+    assert tries == [(0,)]
+
+
+def test_what_is_urgent_overtakes_another_accounts_crowd(stack: Stack) -> None:
+    stack.run("from sendmsg.accounts.models import Account\nAccount.objects.get_or_create(name='Crowd')")
+    stack.queue("Crowd", 20_000)
+    eventually(lambda: crowd(stack, "sent", "delivered") > 100, "the crowd is on its way", 30)
+
+    high = [stack.send(priority="high") for _ in range(5)]
+    normal = [stack.send() for _ in range(5)]
+
+    assert stack.settled([*high, *normal], 60) == {"delivered": 10}
+    assert crowd(stack, "queued") > 10_000
+    stack.sql(
+        "DELETE FROM dispatch_message m USING accounts_account a WHERE a.id = m.account_id AND a.name = 'Crowd'"
+        " AND m.state = 'queued'"
+    )
+    eventually(lambda: crowd(stack, "released", "sending", "sent") == 0, "the rest has arrived", 60)
+
+
+def crowd(stack: Stack, *states: str) -> int:
+    [(count,)] = stack.sql(
+        "SELECT count(*) FROM dispatch_message m JOIN accounts_account a ON a.id = m.account_id"
+        " WHERE a.name = 'Crowd' AND m.state = ANY(%s)",
+        list(states),
+    )
+    return int(count)
