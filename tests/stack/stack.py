@@ -112,19 +112,15 @@ class Stack:
         eventually(lambda: self._answers(f"{self.sandbox_url}/received"), "the sandbox answers", 60)
 
     @contextmanager
-    def more_workers(self, count: int) -> Iterator[None]:
-        """So many more than there are; they end politely."""
-        more = [
-            Process(f"more-{number}", _manage("worker", "--threads", "4"), self.environment, self._folder)
-            for number in range(count)
-        ]
-        for process in more:
-            process.start()
+    def worker(self, name: str, *flags: str, **environment: str) -> Iterator[Process]:
+        """One more worker; it ends politely."""
+        command = _manage("worker", "--threads", "4", "--name", name, *flags)
+        process = Process(name, command, {**self.environment, **environment}, self._folder)
+        process.start()
         try:
-            yield
+            yield process
         finally:
-            for process in more:
-                process.stop()
+            process.stop()
 
     def stop(self) -> None:
         for process in self.processes.values():

@@ -28,7 +28,7 @@ def paced(stack: Stack) -> Iterator[str]:
 
 
 def test_five_workers_together_keep_a_connections_rate(stack: Stack, paced: str) -> None:
-    with stack.more_workers(3):
+    with stack.worker("third"), stack.worker("fourth"), stack.worker("fifth"):
         ids = [stack.send(**{"from": SENDER}) for _ in range(6 * RATE)]
         stack.settled(ids, 60)
 
