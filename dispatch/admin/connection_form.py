@@ -13,7 +13,9 @@ from django.utils import timezone
 
 from dispatch.directory import Entry
 from dispatch.models import Connection
+from dispatch.providers import registry
 from dispatch.providers.registry import PROVIDERS
+from dispatch.vocabulary import UnknownPolicy
 from sendmsg.errors import ConfigurationError, UnknownProvider
 
 if TYPE_CHECKING:
@@ -47,7 +49,21 @@ class ConnectionForm(_Form):
     class Meta:
         model = Connection
         # Without `credentials`: a form reads every field that it lists, and puts it into the page.
-        fields = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "rate", "concurrency")
+        fields = (
+            "name",
+            "provider",
+            "base_url",
+            "region",
+            "sandbox",
+            "enabled",
+            "weight",
+            "rate",
+            "sender_rate",
+            "concurrency",
+            "unknown_policy",
+            "unknown_wait",
+            "unknown_then",
+        )
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -69,8 +85,27 @@ class ConnectionForm(_Form):
     def clean(self) -> None:
         """Whether the adapter would take it: a connection that can't be built serves no message."""
         super().clean()
-        if self.errors:
-            return
+        if not self.errors:
+            self._check_policy()
+            self._check_credentials()
+
+    def _check_policy(self) -> None:
+        """One that the provider can't serve would quietly be another."""
+        slug = self.cleaned_data.get("provider", self.instance.provider)
+        policy = self.cleaned_data["unknown_policy"]
+        try:
+            can = registry.get(slug).capabilities
+        except UnknownProvider:
+            return  # which is said of the provider
+        if policy == UnknownPolicy.RESEND and not can.deduplicates:
+            self.add_error(
+                "unknown_policy",
+                f"{slug} does not recognise a repeated message and would send it twice: choose auto, ask or wait.",
+            )
+        if policy == UnknownPolicy.ASK and not can.finds:
+            self.add_error("unknown_policy", f"{slug} can't be asked for a message: choose auto or wait.")
+
+    def _check_credentials(self) -> None:
         wanted = {"name": self.instance.name, "provider": self.instance.provider, **self.cleaned_data}
         given = wanted.pop("new_credentials")
         try:

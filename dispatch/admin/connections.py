@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
-USE: Any = ("Use", {"fields": ("enabled", "sandbox", "weight", "rate", "concurrency")})
+USE: Any = ("Use", {"fields": ("enabled", "sandbox", "region", "weight", "rate", "sender_rate", "concurrency")})
+UNKNOWN: Any = (
+    "When nobody knows whether a message was sent",
+    {"fields": ("unknown_policy", "unknown_wait", "unknown_then")},
+)
 
 
 @admin.register(Connection)
@@ -37,6 +41,7 @@ class ConnectionAdmin(_Admin):
         (None, {"fields": ("name", "provider", "base_url", "webhook_url")}),
         ("Credentials", {"fields": ("stored", "new_credentials")}),
         USE,
+        UNKNOWN,
         ("Times (UTC)", {"fields": ("created_at", "updated_at")}),
     )
     Media = BigTableAdmin.Media
@@ -49,7 +54,7 @@ class ConnectionAdmin(_Admin):
         """A new one has nothing to show yet."""
         if obj is not None:
             return self.fieldsets
-        return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE]
+        return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE, UNKNOWN]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
         """The name names a queue and a webhook, and messages on their way know both."""

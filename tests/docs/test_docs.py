@@ -2,6 +2,7 @@
 
 import json
 import re
+from argparse import ArgumentParser, _SubParsersAction
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
@@ -110,7 +111,16 @@ def test_commands_that_are_named_exist_with_their_flags(page: Page) -> None:
         assert name in get_commands(), name
         app = get_commands()[name]
         command = load_command_class(app, name) if isinstance(app, str) else app
-        assert flags <= set(command.create_parser("manage.py", name)._option_string_actions), name
+        assert flags <= flags_of(command.create_parser("manage.py", name)), name
+
+
+def flags_of(parser: ArgumentParser) -> set[str]:
+    """Its own, and those of the words that it takes."""
+    found = set(parser._option_string_actions)
+    for action in parser._actions:
+        if isinstance(action, _SubParsersAction):
+            found |= {flag for inner in action.choices.values() for flag in flags_of(inner)}
+    return found
 
 
 @every_page

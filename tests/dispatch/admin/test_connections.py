@@ -25,6 +25,9 @@ FORM = {
     "enabled": "on",
     "weight": "100",
     "concurrency": "16",
+    "unknown_policy": "auto",
+    "unknown_wait": "900",
+    "unknown_then": "operator",
 }
 
 

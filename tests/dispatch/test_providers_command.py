@@ -1,0 +1,403 @@
+"""`manage.py providers`: what a deploy and an operator do to connections, and what is kept of it."""
+
+import io
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.fernet import Fernet
+from django.core.management import CommandError, call_command
+from django.db import connection as database
+
+from dispatch import breaker
+from dispatch.breaker import Observed
+from dispatch.models import Connection, ConnectionEvent, Route, RouteStep
+from dispatch.vocabulary import ConnectionChange
+from sendmsg import encryption
+from tests.cast import Member
+from tests.factories import make_connection, make_route
+from tests.faults import FaultServer, answer, json_answer
+
+pytestmark = pytest.mark.django_db
+
+SECRET = "very-secret"
+CONNECTIONS = """
+connections:
+  line:
+    provider: sendmsg
+    base_url: https://sms.example
+    region: eu
+    rate: 30
+    credentials: {api_key: very-secret, webhook_secrets: [also-secret]}
+  twilio:
+    provider: twilio
+    base_url: https://api.twilio.example
+    credentials: {account_sid: AC1, auth_token: very-secret}
+"""
+ROUTES = """
+routes:
+  - name: UK
+    destinations: [GB]
+    steps: [{connection: twilio, weight: 70}, {connection: line, position: 2}]
+"""
+
+
+def run(*arguments: str) -> str:
+    output = io.StringIO()
+    call_command("providers", *arguments, stdout=output, stderr=io.StringIO())
+    return output.getvalue()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "providers.yaml"
+    path.write_text(CONNECTIONS + ROUTES)
+    return path
+
+
+def apply(file: Path, text: str | None = None, *flags: str) -> list[str]:
+    if text is not None:
+        file.write_text(text)
+    output = run("apply", str(file), *flags)
+    assert SECRET not in output
+    return output.splitlines()
+
+
+class TestApply:
+    def test_connections_and_routes_become_what_the_file_says(self, file: Path) -> None:
+        assert apply(file) == [
+            "+ connection line",
+            "    provider: sendmsg",
+            "    base_url: https://sms.example",
+            "    region: eu",
+            "    rate: 30.0",
+            "    credentials.api_key: added",
+            "    credentials.webhook_secrets: added",
+            "+ connection twilio",
+            "    provider: twilio",
+            "    base_url: https://api.twilio.example",
+            "    credentials.account_sid: added",
+            "    credentials.auth_token: added",
+            "+ route UK",
+            "    position: 10",
+            "    enabled: true",
+            "    destinations: GB",
+            "    steps: 1 twilio x70, 2 line x100",
+        ]
+
+        line = Connection.objects.get(name="line")
+        assert (line.region, line.rate, line.enabled) == ("eu", 30, True)
+        assert line.credentials == {"api_key": SECRET, "webhook_secrets": ["also-secret"]}
+        steps = RouteStep.objects.filter(route__name="UK").values_list("position", "connection__name", "weight")
+        assert list(steps) == [(1, "twilio", 70), (2, "line", 100)]
+
+    def test_the_same_file_again_changes_nothing(self, file: Path) -> None:
+        apply(file)
+        before = list(Connection.objects.values_list("updated_at", flat=True))
+
+        assert apply(file) == ["nothing to change"]
+        assert list(Connection.objects.values_list("updated_at", flat=True)) == before
+
+    def test_only_differences_are_told_and_made(self, file: Path) -> None:
+        apply(file)
+        kept, gone = RouteStep.objects.order_by("position")
+
+        lines = apply(
+            file,
+            CONNECTIONS.replace("rate: 30", "weight: 5").replace("auth_token: very-secret", "auth_token: other")
+            + "routes: [{name: UK, position: 10, channel: sms, steps: [{connection: twilio, position: 3}]}]",
+        )
+
+        assert lines == [
+            "~ connection line",
+            "    weight: 100 -> 5",
+            "    rate: 30.0 -> -",
+            "~ connection twilio",
+            "    credentials.auth_token: changed",
+            "~ route UK",
+            "    channel: - -> sms",
+            "    destinations: GB -> -",
+            "    steps: 1 twilio x70, 2 line x100 -> 3 twilio x100",
+        ]
+        assert RouteStep.objects.get().id == kept.id
+        assert not RouteStep.objects.filter(id=gone.id).exists()
+        assert Connection.objects.get(name="twilio").credentials == {"account_sid": "AC1", "auth_token": "other"}
+        event = ConnectionEvent.objects.get()
+        assert (event.change, event.reason) == (ConnectionChange.WEIGHED, "100 to 5")
+        assert event.by.startswith("cli:")
+
+    def test_a_dry_run_tells_the_same_and_changes_nothing(self, file: Path) -> None:
+        lines = apply(file, None, "--dry-run")
+
+        assert not Connection.objects.exists()
+        assert not Route.objects.exists()
+        assert [*apply(file), "dry run: nothing was changed"] == lines
+
+    def test_what_operators_set_while_it_runs_stays(self, file: Path) -> None:
+        apply(file)
+        run("pause", "line", "--reason", "they have an outage")
+        run("weigh", "line", "7")
+
+        assert apply(file) == ["nothing to change"]
+        assert apply(file, CONNECTIONS.replace("rate: 30", "rate: 20"))[0] == "~ connection line"
+
+        line = Connection.objects.get(name="line")
+        assert line.paused_at is not None
+        assert (line.pause_reason, line.weight) == ("they have an outage", 7)
+
+    def test_credentials_that_the_file_does_not_name_stay(self, file: Path) -> None:
+        apply(file)
+
+        lines = apply(file, "connections: {line: {provider: sendmsg, base_url: https://sms.example, region: eu}}")
+
+        assert lines == ["~ connection line", "    rate: 30.0 -> -"]
+        assert Connection.objects.get(name="line").credentials["api_key"] == SECRET
+
+    def test_credentials_that_nobody_can_read_are_replaced(self, file: Path) -> None:
+        apply(file)
+        with database.cursor() as cursor:
+            cursor.execute("UPDATE dispatch_connection SET credentials = 'gAAAA' WHERE name = 'twilio'")
+
+        lines = apply(file)
+
+        assert lines == [
+            "~ connection twilio",
+            "    credentials.account_sid: added",
+            "    credentials.auth_token: added",
+        ]
+        assert Connection.objects.get(name="twilio").credentials["auth_token"] == SECRET
+
+    def test_what_is_not_in_the_file_stays_unless_it_is_pruned(self, file: Path) -> None:
+        old = make_connection("old")
+        make_route("old", old)
+        make_connection("off", enabled=False)
+        apply(file)
+        assert Connection.objects.get(name="old").enabled
+
+        lines = apply(file, None, "--prune")
+
+        assert lines == [
+            "- connection old: disabled, it is not in the file",
+            "- route old: disabled, it is not in the file",
+        ]
+        assert not Connection.objects.get(name="old").enabled
+        assert not Route.objects.get(name="old").enabled
+        assert apply(file, None, "--prune") == ["nothing to change"]
+
+    def test_a_section_that_is_not_there_is_not_pruned(self, file: Path) -> None:
+        apply(file)
+
+        assert apply(file, ROUTES, "--prune") == ["nothing to change"]
+
+    def test_one_error_and_nothing_happens(self, file: Path) -> None:
+        with pytest.raises(CommandError) as caught:
+            apply(file, CONNECTIONS + "routes: [{name: UK, steps: [{connection: nowhere}]}]")
+
+        assert "nothing was changed" in str(caught.value)
+        assert "there is no connection nowhere" in str(caught.value)
+        assert not Connection.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("text", "error"),
+        [
+            (CONNECTIONS.replace("provider: twilio", "provider: twillio"), "twilio.provider: twillio is no provider"),
+            (CONNECTIONS.replace("provider: twilio", "weight: 1"), "twilio.provider: a connection needs a provider"),
+            (CONNECTIONS.replace("AC1", '""'), "twilio.credentials: Connection twilio: the credential 'account_sid'"),
+            (CONNECTIONS.replace("https://sms", "ftp://sms"), "line.base_url: Enter a valid URL"),
+            (CONNECTIONS.replace("  line:", "  Line 1:"), "connections.Line 1: Lower-case letters"),
+            (CONNECTIONS.replace("rate: 30", "rate: 0"), "line.rate: Ensure this value is greater"),
+            (CONNECTIONS.replace("rate: 30", "unknown_policy: guess"), "line.unknown_policy: Select a valid choice"),
+            (CONNECTIONS.replace("rate: 30", "unknown_policy: ask"), "line.unknown_policy: sendmsg can't be asked"),
+            (
+                ROUTES.replace(", {connection: line, position: 2}", ""),
+                "routes[0] (UK).steps[0].connection: there is no connection twilio",
+            ),
+            (
+                CONNECTIONS + ROUTES.replace("destinations: [GB]", "account: Globex"),
+                "routes[0] (UK).account: there is no account Globex",
+            ),
+            (
+                CONNECTIONS.replace("twilio", "vonage").replace(
+                    "account_sid: AC1, auth_token", "api_key: k, api_secret"
+                )
+                + "routes: [{name: W, channel: whatsapp, steps: [{connection: vonage}]}]",
+                "routes[0] (W).steps[0]: vonage does not speak whatsapp, only sms",
+            ),
+        ],
+    )
+    def test_what_can_not_work_is_told_with_its_place(self, file: Path, text: str, error: str) -> None:
+        with pytest.raises(CommandError) as caught:
+            apply(file, text)
+
+        assert error in str(caught.value)
+        assert SECRET not in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 2
+
+    def test_the_provider_of_a_connection_stays(self, file: Path) -> None:
+        make_connection("twilio")
+
+        with pytest.raises(CommandError, match="it is sendmsg, and stays"):
+            apply(file)
+
+    def test_a_route_may_not_stand_on_what_is_pruned(self, file: Path) -> None:
+        make_connection("old")
+
+        with pytest.raises(CommandError, match="old is not in the file and would be switched off"):
+            apply(file, CONNECTIONS + "routes: [{name: UK, steps: [{connection: old}]}]", "--prune")
+
+    def test_a_route_of_an_account(self, file: Path, alice: Member) -> None:
+        apply(file, CONNECTIONS + ROUTES.replace("destinations: [GB]", "account: Acme"))
+
+        assert Route.objects.get().account == alice.account
+        assert apply(file) == ["nothing to change"]
+
+    def test_a_file_that_is_not_there_is_an_error(self) -> None:
+        with pytest.raises(CommandError, match="can't be read: No such file"):
+            run("apply", "/not/there.yaml")
+
+
+@pytest.mark.usefixtures("clean_redis")
+class TestList:
+    def test_each_connection_has_its_switches_and_how_it_does(self) -> None:
+        make_connection("line", region="eu", rate=30, weight=50)
+        make_connection("off", enabled=False)
+        run("pause", "off", "--reason", "holidays")
+        breaker.record("line", [Observed(False, 0.25, code="connection_refused")] * breaker.LEAST)
+        breaker.forget()
+
+        head, *rows = (line.split("  ") for line in run("list").splitlines())
+
+        assert [cell.strip() for cell in head if cell][:4] == ["name", "provider", "region", "enabled"]
+        line, off = (" ".join(" ".join(row).split()) for row in rows)
+        assert line == "line sendmsg eu yes no open (connection_refused, 5 of 5) 50 x 0.05 30/s 250 ms"
+        assert off == "off sendmsg - no yes: holidays closed 100 x 1.00 - -"
+
+
+class TestByHand:
+    def test_a_pause_and_a_resume_are_in_the_history(self) -> None:
+        make_connection("line")
+
+        assert run("pause", "line", "--reason", "they have an outage") == "line: paused\n"
+        assert run("pause", "line", "--reason", "again") == "line: it was paused before\n"
+        assert run("resume", "line", "--reason", "over") == "line: resumed\n"
+        assert run("resume", "line") == "line: it was not paused\n"
+
+        events = ConnectionEvent.objects.order_by("id").values_list("change", "reason")
+        assert list(events) == [("paused", "they have an outage"), ("resumed", "over")]
+        assert all(by.startswith("cli:") for by in ConnectionEvent.objects.values_list("by", flat=True))
+
+    def test_a_weight_is_in_the_history(self) -> None:
+        make_connection("line")
+
+        assert run("weigh", "line", "7") == "line: weight 100 -> 7\n"
+        assert run("weigh", "line", "7") == "line: it has weight 7\n"
+
+        assert Connection.objects.get().weight == 7
+        assert ConnectionEvent.objects.get().reason == "100 to 7"
+
+    def test_a_weight_has_bounds(self) -> None:
+        make_connection("line")
+
+        for weight in ("-1", "32768"):
+            with pytest.raises(CommandError, match="from 0 to 32767"):
+                run("weigh", "line", "--", weight)
+
+    @pytest.mark.parametrize(
+        "words", [["pause", "x", "--reason", "y"], ["resume", "x"], ["weigh", "x", "1"], ["check", "x"]]
+    )
+    def test_a_name_that_is_none_is_told_which_there_are(self, words: list[str]) -> None:
+        make_connection("line")
+
+        with pytest.raises(CommandError, match=r'There is no connection "x"\. There are: line\.'):
+            run(*words)
+
+
+class TestCheck:
+    TWILIO = {"account_sid": "AC1", "auth_token": SECRET}
+
+    def twilio(self, server: FaultServer, name: str = "twilio") -> Connection:
+        return make_connection(name, provider="twilio", base_url=server.url, credentials=self.TWILIO)
+
+    def test_a_provider_that_can_be_asked_proves_the_credentials(self) -> None:
+        with FaultServer(answer(404), json_answer(404, {"code": 20404})) as server:
+            self.twilio(server)
+
+            output = run("check")
+
+        assert output.startswith("twilio  ok  reached: HTTP 404, credentials taken (")
+        reached, asked = server.requests
+        assert (reached.method, reached.path, "authorization" in reached.headers) == ("GET", "/", False)
+        assert asked.method == "GET"
+        assert "00000000-0000-0000-0000-000000000000" in asked.path
+
+    @pytest.mark.parametrize("status", [401, 403])
+    def test_credentials_that_are_refused_fail(self, status: int, capsys: Any) -> None:
+        with FaultServer(answer(404), answer(status)) as server:
+            self.twilio(server)
+
+            with pytest.raises(CommandError, match="1 of 1 failed"):
+                call_command("providers", "check")
+
+        assert f"twilio  failed  credentials refused: HTTP {status}" in capsys.readouterr().out
+
+    def test_one_that_is_ill_fails(self, capsys: Any) -> None:
+        with FaultServer(answer(404), answer(503)) as server:
+            self.twilio(server)
+
+            with pytest.raises(CommandError):
+                call_command("providers", "check")
+
+        assert "it can't answer questions now: HTTP 503" in capsys.readouterr().out
+
+    def test_what_can_not_be_asked_is_only_reached(self) -> None:
+        with FaultServer(answer(200)) as server:
+            make_connection("line", base_url=server.url)
+
+            assert "line  ok  reached: HTTP 200, credentials not tried" in run("check", "line")
+
+    def test_all_that_are_enabled_are_tried_and_each_says_why_it_fails(self, capsys: Any) -> None:
+        make_connection("line")
+        make_connection("odd", provider="no-such-provider")
+        make_connection("keyless", credentials={})
+        make_connection("off", enabled=False)
+        with FaultServer(answer(200)) as server:
+            make_connection("good", base_url=server.url)
+            make_connection("keyless", credentials={}, base_url=server.url)
+
+            with pytest.raises(CommandError, match="3 of 4 failed"):
+                call_command("providers", "check")
+
+        lines = dict(line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines())
+        assert set(lines) == {"line", "odd", "keyless", "good"}
+        assert lines["line"].startswith("failed  not reached: connection_refused")
+        assert lines["odd"].startswith("failed  can't work: No provider 'no-such-provider'")
+        assert lines["keyless"].startswith("failed  can't work: Connection keyless: the credential 'api_key'")
+
+
+class TestReencrypting:
+    def test_what_the_old_key_wrote_is_read_by_the_new_one_alone(
+        self, settings: Any, request: pytest.FixtureRequest
+    ) -> None:
+        request.addfinalizer(encryption._fernet.cache_clear)
+        for number in range(3):
+            make_connection(f"line-{number}", credentials={"api_key": str(number)})
+        old, new = settings.CREDENTIALS_KEYS[0], Fernet.generate_key().decode()
+        settings.CREDENTIALS_KEYS = [new, old]
+        encryption._fernet.cache_clear()
+
+        assert run("reencrypt") == "encrypted anew: 3\n"
+
+        settings.CREDENTIALS_KEYS = [new]
+        encryption._fernet.cache_clear()
+        assert [row.credentials["api_key"] for row in Connection.objects.order_by("name")] == ["0", "1", "2"]
+
+    def test_one_that_no_key_reads_is_told_and_the_others_are_done(self, capsys: Any) -> None:
+        make_connection("good")
+        bad = make_connection("bad")
+        with database.cursor() as cursor:
+            cursor.execute("UPDATE dispatch_connection SET credentials = 'gAAAA' WHERE name = 'bad'")
+
+        with pytest.raises(CommandError, match=f"reads: connection {bad.pk}. Enter them anew"):
+            call_command("providers", "reencrypt")
+
+        assert capsys.readouterr().out == "encrypted anew: 1\n"
