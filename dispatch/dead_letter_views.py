@@ -14,7 +14,8 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from dispatch import replays
-from dispatch.models import DeadLetter
+from dispatch.models import Connection, DeadLetter
+from dispatch.providers.registry import PROVIDERS
 from dispatch.replays import Result
 from dispatch.serializers import RFC3339Field
 from dispatch.vocabulary import LetterState
@@ -26,7 +27,8 @@ from sendmsg.api.idempotency import run_once
 from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
-from sendmsg.api.schema import IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
+from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
+from sendmsg.api.serializers import StrictSerializer
 
 
 class DeadLetterDocument(serializers.Serializer[DeadLetter]):
@@ -51,7 +53,32 @@ class DeadLetterQuery(PageQuery):
 
     reason = serializers.CharField(required=False, max_length=60)
     state = serializers.ChoiceField(LetterState.choices, required=False)
+    provider = serializers.ChoiceField(sorted(PROVIDERS), required=False)
     created_after = RFC3339Field(required=False)
+    created_before = RFC3339Field(required=False)
+
+    def filters(self) -> dict[str, Any]:
+        """The lookups of what was asked."""
+        columns = {
+            "reason": "reason",
+            "state": "state",
+            "created_after": "created_at__gt",
+            "created_before": "created_at__lt",
+        }
+        asked: dict[str, Any] = self.validated_data
+        found = {lookup: asked[name] for name, lookup in columns.items() if name in asked}
+        if "provider" in asked:
+            ids = Connection.objects.filter(provider=asked["provider"]).values_list("id", flat=True)
+            found["connection_id__in"] = list(ids)
+        return found
+
+
+class ReplayWish(StrictSerializer):
+    """The body of `POST /v1/dead-letters/{id}/replay`; it may be left out."""
+
+    even_if_sent = serializers.BooleanField(
+        default=False, help_text="Also if an earlier try may have sent the message: it may arrive twice."
+    )
 
 
 def visible(request: Request) -> QuerySet[DeadLetter]:
@@ -80,9 +107,7 @@ class DeadLettersView(APIView):
         query = DeadLetterQuery(data=request.query_params)
         query.is_valid(raise_exception=True)
         asked: dict[str, Any] = query.validated_data
-        rows = visible(request).filter(**{name: asked[name] for name in ("reason", "state") if name in asked})
-        if "created_after" in asked:
-            rows = rows.filter(created_at__gt=asked["created_after"])
+        rows = visible(request).filter(**query.filters())
         page = paginate(rows, cursor=asked.get("cursor"), limit=asked["limit"])
         return Response(page.document(lambda found: [DeadLetterDocument(row).data for row in found]))
 
@@ -94,20 +119,24 @@ class ReplayView(APIView):
         operation_id="replay_dead_letter",
         summary="Try a dead letter's message again, with a new deadline",
         parameters=[IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED],
-        request=None,
+        request=ReplayWish,
         responses={
             200: DeadLetterDocument,
-            **problems(*IDEMPOTENCY, "not_found", "dead_letter_handled", "message_not_replayable"),
+            **problems(*BODY, *IDEMPOTENCY, "not_found", "dead_letter_handled", "message_not_replayable"),
         },
     )
     def post(self, request: Request, letter_id: UUID) -> Response:
         def handle() -> Response:
+            wish = ReplayWish(data=request.data)
+            wish.is_valid(raise_exception=True)
             letter = find(request, letter_id)
-            result = replays.replay([letter.id], by=_name_of(request))[letter.id]
+            even_if_sent: bool = wish.validated_data["even_if_sent"]
+            result = replays.replay([letter.id], by=_name_of(request), even_if_sent=even_if_sent)[letter.id]
             if result is Result.HANDLED:
                 raise Problem("dead_letter_handled")
             if result is not Result.DONE:
-                raise Problem("message_not_replayable", f"The message can't be tried again: {result.label}.")
+                more = ' {"even_if_sent": true} tries it all the same.' if result is Result.IN_DOUBT else ""
+                raise Problem("message_not_replayable", f"The message can't be tried again: {result.label}.{more}")
             return Response(DeadLetterDocument(find(request, letter_id)).data)
 
         return run_once(request, handle)

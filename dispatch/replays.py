@@ -17,7 +17,7 @@ from django.db import transaction
 from django.db.models import Max, QuerySet, TextChoices
 from django.utils import timezone
 
-from dispatch import routing, transitions, wakeup
+from dispatch import directory, routing, transitions, wakeup
 from dispatch.directory import Entry
 from dispatch.lanes import DEFAULT, Lane
 from dispatch.models import DeadLetter, Message
@@ -70,12 +70,29 @@ def replay(
     return results
 
 
+def replay_by_same(letter_ids: Collection[UUID], by: str, *, note: str = "", even_if_sent: bool = False) -> Results:
+    """As `replay`, each message by the connection that it went by last; one that went by none is left to routing."""
+    names = {letter.id: letter.connection_id for letter in _locked(letter_ids)}
+    entries = {entry.id: entry for entry in directory.entries().values()}
+    results: dict[UUID, Result] = {}
+    for connection_id in sorted(set(names.values()), key=lambda one: one or 0):
+        ids = [key for key, value in names.items() if value == connection_id]
+        via = entries.get(connection_id) if connection_id else None
+        results |= replay(ids, by, note=note, via=via, even_if_sent=even_if_sent)
+    return results
+
+
 def discard(letter_ids: Collection[UUID], by: str, *, note: str = "") -> Results:
     """Mark these letters as seen to, with nothing to come of them. Needs the caller's transaction."""
     letters = _locked(letter_ids)
     wanted = [letter for letter in letters if letter.state == LetterState.OPEN]
     _close(wanted, LetterState.DISCARDED, by, note, timezone.now())
     return {letter.id: Result.DONE if letter in wanted else Result.HANDLED for letter in letters}
+
+
+def may_have_been_sent(letters: QuerySet[DeadLetter]) -> QuerySet[DeadLetter]:
+    """Those whose message may arrive twice if it is replayed."""
+    return letters.filter(state=LetterState.OPEN, message__in_doubt=True, message__state__in=DEAD)
 
 
 def sweep(rows: QuerySet[DeadLetter], act: Callable[[Collection[UUID]], Results]) -> Iterator[Results]:

@@ -29,16 +29,31 @@ else:
 
 MAX_AT_ONCE = 10_000  # letters; more would take longer than a browser waits
 
+SAME = "="  # no connection has this name
+
 Handler = Callable[[Collection[UUID]], Results]
 
 
 class Wish(forms.Form):
-    """What an operator says to a replay."""
+    """What an operator says to a replay. `in_doubt`: how many of the chosen may have been sent."""
 
     note = forms.CharField(max_length=300, required=False, label="Why", widget=forms.TextInput(attrs={"size": 60}))
+    even_if_sent = forms.BooleanField(required=False)
+
+    def __init__(self, *args: Any, in_doubt: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        if in_doubt:
+            self.fields["even_if_sent"].label = f"Also the {in_doubt:,} that may have been sent: they may arrive twice"
+        else:
+            del self.fields["even_if_sent"]
 
     def handler(self, by: str) -> Handler:
-        return lambda ids: replays.replay(ids, by, note=self.cleaned_data["note"])
+        return lambda ids: replays.replay(ids, by, **self.options)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """For `replays.replay`."""
+        return {"note": self.cleaned_data["note"], "even_if_sent": self.cleaned_data.get("even_if_sent", False)}
 
     @property
     def said(self) -> str:
@@ -54,18 +69,24 @@ class WishByAnother(Wish):
         super().__init__(*args, **kwargs)
         self._usable = {entry.name: entry for entry in directory.entries().values() if entry.enabled}
         self.fields["connection"].choices = [  # type: ignore[attr-defined]
-            (name, f"{name} ({entry.provider}{', sandbox' if entry.sandbox else ''})")
-            for name, entry in sorted(self._usable.items())
-            if not entry.fault
+            (SAME, "each by the connection that it went by"),
+            *(
+                (name, f"{name} ({entry.provider}{', sandbox' if entry.sandbox else ''})")
+                for name, entry in sorted(self._usable.items())
+                if not entry.fault
+            ),
         ]
 
     def handler(self, by: str) -> Handler:
+        if self.cleaned_data["connection"] == SAME:
+            return lambda ids: replays.replay_by_same(ids, by, **self.options)
         via = self._usable[self.cleaned_data["connection"]]
-        return lambda ids: replays.replay(ids, by, note=self.cleaned_data["note"], via=via)
+        return lambda ids: replays.replay(ids, by, via=via, **self.options)
 
     @property
     def said(self) -> str:
-        return f"Replayed by {self.cleaned_data['connection']}"
+        name = self.cleaned_data["connection"]
+        return "Replayed by the same connection" if name == SAME else f"Replayed by {name}"
 
 
 class WishToDiscard(Wish):
@@ -74,6 +95,7 @@ class WishToDiscard(Wish):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.fields["note"].required = True
+        self.fields.pop("even_if_sent", None)
 
     def handler(self, by: str) -> Handler:
         return lambda ids: replays.discard(ids, by, note=self.cleaned_data["note"])
@@ -96,9 +118,9 @@ class Handling(_Admin):
     def replay(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
         return self._confirm(request, letters, Wish, "Replay")
 
-    @admin.action(description="Replay by another provider…", permissions=["handle"])
+    @admin.action(description="Replay by a chosen connection…", permissions=["handle"])
     def replay_by(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
-        return self._confirm(request, letters, WishByAnother, "Replay by another provider")
+        return self._confirm(request, letters, WishByAnother, "Replay by a chosen connection")
 
     @admin.action(description="Discard…", permissions=["handle"])
     def discard(self, request: HttpRequest, letters: QuerySet[DeadLetter]) -> HttpResponse | None:
@@ -115,7 +137,8 @@ class Handling(_Admin):
             text = f"More than {MAX_AT_ONCE:,} at once: narrow it down, or use manage.py deadletters."
             self.message_user(request, text, messages.ERROR)
             return None
-        form = form_class(request.POST if "newest" in request.POST else None)
+        in_doubt = replays.may_have_been_sent(chosen.order_by()).count()
+        form = form_class(request.POST if "newest" in request.POST else None, in_doubt=in_doubt)
         if form.is_valid():
             self._handle(request, chosen, form)
             return None
@@ -126,6 +149,7 @@ class Handling(_Admin):
             "media": self.media,
             "form": form,
             "count": count,
+            "in_doubt": in_doubt,
             "newest": newest,
             "action": request.POST.get("action"),
             "selected": request.POST.getlist(ACTION_CHECKBOX_NAME),

@@ -15,7 +15,7 @@ from dispatch.states import State
 from dispatch.vocabulary import LetterState
 from sendmsg.journal.models import JournalEntry
 from tests.cast import Member
-from tests.factories import make_letter, make_message
+from tests.factories import make_connection, make_letter, make_message
 
 pytestmark = pytest.mark.django_db
 LIST = "/v1/dead-letters"
@@ -27,8 +27,13 @@ def listed(client: Client, headers: dict[str, str], **query: Any) -> list[str]:
     return [row["id"] for row in answer.json()["results"]]
 
 
-def replay(client: Client, headers: dict[str, str], letter: DeadLetter, **more: str) -> Any:
-    return client.post(f"{LIST}/{letter.id}/replay", content_type="application/json", headers={**headers, **more})
+def replay(
+    client: Client, headers: dict[str, str], letter: DeadLetter, body: dict[str, Any] | None = None, **more: str
+) -> Any:
+    content = {} if body is None else {"data": body}
+    return client.post(
+        f"{LIST}/{letter.id}/replay", content_type="application/json", headers={**headers, **more}, **content
+    )
 
 
 class TestListing:
@@ -70,7 +75,17 @@ class TestListing:
         assert listed(client, alice.headers, state="open") == [str(letter.id)]
         since = (timezone.now() - timedelta(days=1)).isoformat()
         assert listed(client, alice.headers, created_after=since) == [str(letter.id)]
+        assert listed(client, alice.headers, created_before=since) == [str(old.id)]
         assert client.get(LIST, {"state": "lost"}, headers=alice.headers).status_code == 400
+
+    def test_it_is_filtered_by_provider(self, client: Client, alice: Member) -> None:
+        make_letter(make_message(alice.account, State.FAILED))
+        other = make_connection("other", provider="vonage")
+        letter = make_letter(make_message(alice.account, State.FAILED, connection=other))
+
+        assert listed(client, alice.headers, provider="vonage") == [str(letter.id)]
+        assert listed(client, alice.headers, provider="twilio") == []
+        assert client.get(LIST, {"provider": "pigeon"}, headers=alice.headers).status_code == 400
 
     def test_its_pages_join_without_gaps(self, client: Client, alice: Member) -> None:
         letters = [make_letter(make_message(alice.account, State.FAILED)) for _ in range(5)]
@@ -134,6 +149,35 @@ class TestReplaying:
         assert (answer.status_code, answer.json()["code"]) == (409, "message_not_replayable")
         message.refresh_from_db()
         assert message.state == state
+
+    def test_what_may_have_been_sent_is_tried_again_if_that_is_said(self, client: Client, alice: Member) -> None:
+        letter = make_letter(make_message(alice.account, State.UNKNOWN, in_doubt=True))
+
+        for body in (None, {}, {"even_if_sent": False}):
+            answer = replay(client, alice.headers, letter, body)
+            assert (answer.status_code, answer.json()["code"]) == (409, "message_not_replayable")
+            assert '{"even_if_sent": true}' in answer.json()["detail"]
+        answer = replay(client, alice.headers, letter, {"even_if_sent": True})
+
+        assert (answer.status_code, answer.json()["state"]) == (200, "replayed")
+        assert Message.objects.get().state == State.QUEUED
+
+    @pytest.mark.parametrize("body", [{"even_if_sent": "yes"}, {"even": True}])
+    def test_a_body_that_says_something_else_is_a_400(
+        self, client: Client, alice: Member, body: dict[str, Any]
+    ) -> None:
+        letter = make_letter(make_message(alice.account, State.FAILED))
+
+        assert replay(client, alice.headers, letter, body).status_code == 400
+        assert Message.objects.get().state == State.FAILED
+
+    def test_one_that_a_receipt_resolved_is_a_409(self, client: Client, alice: Member) -> None:
+        letter = make_letter(make_message(alice.account, State.DELIVERED), state=LetterState.RESOLVED)
+
+        answer = replay(client, alice.headers, letter)
+
+        assert (answer.status_code, answer.json()["code"]) == (409, "dead_letter_handled")
+        assert listed(client, alice.headers, state="resolved") == [str(letter.id)]
 
     def test_a_reader_may_not(self, client: Client, alice: Member, bob: Member) -> None:
         letter = make_letter(make_message(alice.account, State.FAILED))

@@ -1,12 +1,15 @@
-"""`manage.py deadletters list`, `replay` and `discard`; what it does without a word is tested on the whole stack."""
+"""`manage.py deadletters` with a word; what it does without one is tested on the whole stack."""
 
 import io
 import sys
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
+from dispatch import purging
 from dispatch.dead_letters import DeadLetterPump
 from dispatch.models import DeadLetter, Message
 from dispatch.states import State
@@ -53,7 +56,10 @@ def test_open_letters_are_listed_by_their_filters(alice: Member, charlie: Member
     assert listed() == [str(first.id), str(second.id), str(other.id)]
     assert listed("--reason", "unroutable") == [str(first.id), str(other.id)]
     assert listed("--account", "Globex") == listed("--connection", "other") == [str(other.id)]
-    assert listed("--since", "2000-01-01") == listed()
+    assert listed("--provider", "sendmsg") == listed()
+    assert listed("--provider", "twilio") == []
+    assert listed("--since", "2000-01-01") == listed("--until", "2999-12-31") == listed()
+    assert listed("--until", "2000-01-01") == []
     assert listed("--since", "2999-12-31T09:00:00+01:00") == []
 
 
@@ -91,6 +97,33 @@ def test_what_can_not_be_replayed_is_counted(alice: Member) -> None:
     letters_of(alice, "unroutable", in_doubt=True)
 
     assert run("replay", "--yes") == "replay: 1 may have been sent by an earlier try\n"
+    assert states() == ["failed"]
+
+
+def test_what_may_have_been_sent_is_replayed_if_that_is_said(alice: Member) -> None:
+    letters_of(alice, "unroutable")
+    make_letter(make_message(alice.account, State.UNKNOWN, in_doubt=True), "unknown")
+
+    assert "1 may have been sent and are left alone without --even-if-sent" in run("replay", "--dry-run")
+    assert "1 may have been sent and may arrive twice" in run("replay", "--dry-run", "--even-if-sent")
+    assert run("replay", "--yes", "--even-if-sent") == "replay: 2 done\n"
+
+    assert states() == ["queued", "queued"]
+
+
+def test_a_replay_by_the_connection_that_each_went_by(alice: Member) -> None:
+    make_connection("other")
+    letters_of(alice, "unroutable")
+    letters_of(alice, "unroutable", connection=make_connection("third"))
+    letters_of(alice, "expired")
+    DeadLetter.objects.filter(reason="expired").update(connection=None)  # it never left
+
+    assert run("replay", "--to-same", "--yes") == "replay: 3 done\n"
+
+    chosen = Message.objects.order_by("id").values_list("chosen_connection__name", flat=True)
+    assert list(chosen) == ["sendmsg", "third", None]
+    with pytest.raises(CommandError, match="Either"):
+        run("replay", "--to-same", "--to", "other", "--yes")
 
 
 def test_a_discard_needs_a_reason(alice: Member) -> None:
@@ -125,3 +158,80 @@ def test_a_name_that_is_nobodys_is_an_error(alice: Member, arguments: list[str])
 
     with pytest.raises(CommandError, match="There is no"):
         run("replay", *arguments)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_is_for_a_terminal_alone(alice: Member) -> None:
+    for error, shown in ((Terminal(), True), (io.StringIO(), False)):
+        letters_of(alice, "unroutable")
+
+        call_command("deadletters", "replay", "--yes", stdout=io.StringIO(), stderr=error)
+
+        assert ("1 of 1 (100%)" in error.getvalue()) is shown
+
+
+class TestPurging:
+    def handled(self, member: Member, now: State = State.DELIVERED, **fields: Any) -> DeadLetter:
+        """Replayed ten days ago."""
+        defaults = {"state": LetterState.REPLAYED, "handled_at": timezone.now() - timedelta(days=10)}
+        return make_letter(make_message(member.account, now), **{**defaults, **fields})
+
+    def test_letters_that_were_handled_long_ago_are_deleted(
+        self, alice: Member, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(purging, "BATCH", 2)
+        old = [self.handled(alice, state) for state in (State.DELIVERED, State.SENT, State.FAILED)]
+        kept = [
+            self.handled(alice, handled_at=timezone.now() - timedelta(days=1)),
+            make_letter(make_message(alice.account, State.FAILED)),
+        ]
+
+        assert run("purge", "--days", "7", "--dry-run") == "purge: 3 handled dead letters chosen, nothing done\n"
+        assert DeadLetter.objects.count() == len(old) + len(kept)
+        assert run("purge", "--days", "7", "--yes") == "purge: 3 deleted\n"
+
+        assert set(DeadLetter.objects.all()) == set(kept)
+
+    def test_tasks_and_those_that_a_receipt_resolved_go_too(self, alice: Member) -> None:
+        self.handled(alice)
+        DeadLetter.objects.update(state=LetterState.RESOLVED)
+        at = timezone.now() - timedelta(days=10)
+        DeadLetter.objects.create(queue="x", reason="task_rejected", state=LetterState.DISCARDED, handled_at=at)
+
+        assert run("purge", "--days", "7", "--yes") == "purge: 2 deleted\n"
+
+    def test_a_letter_stays_while_its_message_may_be_replayed_again(self, alice: Member) -> None:
+        under_way = self.handled(alice, State.QUEUED)
+        again = self.handled(alice, State.FAILED)
+        assert again.message is not None
+        make_letter(again.message)
+
+        run("purge", "--days", "7", "--yes")
+
+        assert {under_way, again} < set(DeadLetter.objects.all())
+
+    def test_only_those_that_were_chosen(self, alice: Member) -> None:
+        expired = self.handled(alice, reason="expired")
+        self.handled(alice)
+
+        run("purge", "--days", "7", "--reason", "unroutable", "--yes")
+
+        assert DeadLetter.objects.get() == expired
+
+    @pytest.mark.parametrize("days", [[], ["--days", "0"]])
+    def test_it_needs_an_age(self, alice: Member, days: list[str]) -> None:
+        with pytest.raises(CommandError, match="--days"):
+            run("purge", "--yes", *days)
+
+    def test_it_asks_first(self, alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.handled(alice)
+        monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+
+        with pytest.raises(CommandError, match="Nothing done"):
+            run("purge", "--days", "7")
+
+        assert DeadLetter.objects.exists()

@@ -198,6 +198,48 @@ class TestHandling:
 
         assert states() == ["failed"]
 
+    def test_a_replay_by_the_connection_that_each_went_by(self, admin_client: Client, acme: Account) -> None:
+        letters = [make_letter(acme), make_letter(acme, connection=make_connection("other"))]
+
+        page = confirm(admin_client, "replay_by", *letters, connection=handling.SAME)
+
+        assert "Replayed by the same connection: 2." in page.text
+        chosen = Message.objects.order_by("id").values_list("chosen_connection__name", flat=True)
+        assert list(chosen) == ["sendmsg", "other"]
+
+    @pytest.mark.parametrize("action", ["replay", "replay_by"])
+    def test_what_may_have_been_sent_needs_a_tick(self, admin_client: Client, acme: Account, action: str) -> None:
+        letters = [make_letter(acme), make_letter(acme, in_doubt=True)]
+        make_letter(acme, in_doubt=True)
+        fields = {"connection": "sendmsg"} if action == "replay_by" else {}
+
+        page = act(admin_client, action, *letters)
+        assert page.context["in_doubt"] == 1
+        assert "Also the 1 that may have been sent: they may arrive twice" in page.text
+        page = confirm(admin_client, action, *letters, **fields)
+        assert "Left alone: 1 (may have been sent by an earlier try)." in page.text
+        assert states() == ["queued", "failed", "failed"]
+        page = confirm(admin_client, action, letters[1], even_if_sent="on", **fields)
+
+        assert states() == ["queued", "queued", "failed"]
+
+    def test_nothing_to_tick_where_nothing_may_have_been_sent(self, admin_client: Client, acme: Account) -> None:
+        letters = [make_letter(acme), make_letter(acme, in_doubt=True)]
+
+        for action, chosen in (("replay", letters[:1]), ("discard", letters)):
+            page = act(admin_client, action, *chosen)
+            assert "even_if_sent" not in page.text
+            assert 'id="in-doubt"' not in page.text
+
+    def test_one_that_a_receipt_resolved_is_shown_and_offers_nothing(self, admin_client: Client, acme: Account) -> None:
+        letter = make_letter(acme)
+        DeadLetter.objects.update(state=LetterState.RESOLVED, handled_by="receipt")
+
+        assert found(admin_client, state__exact="resolved") == {letter}
+        page = admin_client.get(page_of(letter))
+        assert "state-resolved" in page.text
+        assert not page.context.get("handling")
+
     def test_a_discard_needs_a_reason(self, admin_client: Client, acme: Account) -> None:
         letter = make_letter(acme)
 
