@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -12,8 +13,12 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.views.decorators.debug import sensitive_post_parameters
 
+from dispatch import history
+from dispatch.admin import health
 from dispatch.admin.connection_form import ConnectionForm
-from dispatch.models import Attempt, Connection, Message, ProviderReference
+from dispatch.admin.health import HealthList
+from dispatch.admin.pausing import Pausing
+from dispatch.models import Attempt, Connection, Message, ProviderReference, Route
 from sendmsg.admin import BigTableAdmin
 from sendmsg.errors import ConfigurationError
 
@@ -30,15 +35,15 @@ UNKNOWN: Any = (
 
 
 @admin.register(Connection)
-class ConnectionAdmin(_Admin):
+class ConnectionAdmin(Pausing, _Admin):
     """Connections: made and tuned here. One that has been used is switched off, never deleted."""
 
     form = ConnectionForm
-    list_display = ("name", "provider", "base_url", "sandbox", "enabled", "weight", "rate", "concurrency", "updated_at")
+    list_display = ("name", "provider", "region", "sandbox", "status", "doing", "share", "rate", "concurrency")
+    list_filter = ("enabled", "sandbox", "provider")
     show_full_result_count = False
-    actions = None  # deleting many would collect the messages of each
     fieldsets = (
-        (None, {"fields": ("name", "provider", "base_url", "webhook_url")}),
+        (None, {"fields": ("name", "provider", "base_url", "webhook_url", "used_by")}),
         ("Credentials", {"fields": ("stored", "new_credentials")}),
         USE,
         UNKNOWN,
@@ -50,6 +55,9 @@ class ConnectionAdmin(_Admin):
         """Without credentials: they are read where they are needed, and one that can't be read breaks no page."""
         return super().get_queryset(request).defer("credentials")
 
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return HealthList
+
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
         """A new one has nothing to show yet."""
         if obj is not None:
@@ -60,7 +68,7 @@ class ConnectionAdmin(_Admin):
         """The name names a queue and a webhook, and messages on their way know both."""
         if obj is None:
             return ()
-        return ("name", "provider", "webhook_url", "stored", "created_at", "updated_at")
+        return ("name", "provider", "webhook_url", "used_by", "stored", "created_at", "updated_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
         """Whoever may, while nothing refers to it."""
@@ -69,6 +77,47 @@ class ConnectionAdmin(_Admin):
     @method_decorator(sensitive_post_parameters("new_credentials"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         return super().changeform_view(request, *args, **kwargs)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        connection: Connection | None = context["original"]
+        if connection is not None:
+            context["panel"] = health.panel(connection)
+            useless = "pause" if connection.paused_at else "resume"
+            choices = self.get_action_choices(request, default_choices=[])
+            context["switches"] = [(name, label) for name, label in choices if name != useless]
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: Connection, form: Any, change: bool) -> None:
+        """A weight is changed in the connection's history too."""
+        weight = obj.weight
+        if change:
+            obj.weight = Connection.objects.values_list("weight", flat=True).get(pk=obj.pk)
+        super().save_model(request, obj, form, change)
+        if change:
+            history.weigh(obj, weight, request.user.get_username())
+            obj.weight = weight
+
+    @admin.display(description="state", ordering="enabled")
+    def status(self, connection: Connection) -> SafeString:
+        return health.state(connection)
+
+    @admin.display(description="health")
+    def doing(self, connection: Any) -> SafeString:
+        """Its breaker, as `HealthList` read it."""
+        return health.light(connection.health)
+
+    @admin.display(description="weight", ordering="weight")
+    def share(self, connection: Any) -> str:
+        """With what is left of it."""
+        return f"{connection.weight} x {connection.health.factor:.2f}"
+
+    @admin.display(description="routes")
+    def used_by(self, connection: Connection) -> str:
+        """The routes that it is a step of."""
+        names = Route.objects.filter(steps__connection=connection).distinct().values_list("name", flat=True)
+        return ", ".join(names) or "none: it takes what has no route"
 
     @admin.display(description="webhook URL")
     def webhook_url(self, connection: Connection) -> SafeString:

@@ -4,14 +4,19 @@ from typing import Any
 
 import pytest
 from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import Permission, User
 from django.db import connection as database
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from dispatch.models import Connection
+from dispatch import breaker, history
+from dispatch.admin import health
+from dispatch.breaker import Observed
+from dispatch.models import Connection, ConnectionEvent
 from dispatch.states import State
 from sendmsg.accounts.models import Account
-from tests.factories import make_connection, make_message, make_reference
+from tests.factories import make_connection, make_message, make_reference, make_route
 
 pytestmark = pytest.mark.django_db
 ADD = "admin:dispatch_connection_add"
@@ -165,3 +170,173 @@ def test_one_that_was_not_can(admin_client: Client) -> None:
     assert "deletelink" in admin_client.get(page_of(row)).text
     assert admin_client.post(page_of(row, "delete"), {"post": "yes"}).status_code == 302
     assert not Connection.objects.exists()
+
+
+class TestUnknownOutcomes:
+    @pytest.mark.parametrize(
+        ("provider", "policy", "text"),
+        [
+            ("vonage", "resend", "would send it twice"),
+            ("vonage", "ask", "can't be asked"),
+            ("sendmsg", "ask", "can't be asked"),
+            ("twilio", "resend", "would send it twice"),
+        ],
+    )
+    def test_a_policy_that_the_provider_can_not_serve_is_refused(
+        self, admin_client: Client, provider: str, policy: str, text: str
+    ) -> None:
+        keys = '{"api_key": "k", "api_secret": "s", "account_sid": "AC1", "auth_token": "t", "api_key_secret": "s"}'
+
+        found = errors(post(admin_client, reverse(ADD), provider=provider, unknown_policy=policy, new_credentials=keys))
+
+        assert list(found) == ["unknown_policy"]
+        assert text in found["unknown_policy"][0]
+
+    @pytest.mark.parametrize("policy", ["auto", "resend", "wait"])
+    def test_others_are_saved(self, admin_client: Client, policy: str) -> None:
+        fields = {"unknown_policy": policy, "unknown_wait": "60", "unknown_then": "fail_over", "region": "eu"}
+
+        assert post(admin_client, reverse(ADD), **fields, sender_rate="2.5").status_code == 302
+
+        row = Connection.objects.get()
+        assert (row.unknown_policy, row.unknown_wait, row.unknown_then) == (policy, 60, "fail_over")
+        assert (row.region, row.sender_rate) == ("eu", 2.5)
+
+
+@pytest.mark.usefixtures("clean_redis")
+class TestHealth:
+    def test_the_list_shows_switches_and_health(self, admin_client: Client) -> None:
+        make_connection("good")
+        make_connection("off", enabled=False)
+        history.pause(make_connection("paused"), "eve", "holidays")
+        make_connection("bad")
+        breaker.record("bad", [Observed(False, 0.1, code="connection_refused")] * breaker.LEAST)
+        breaker.forget()
+
+        page = admin_client.get(reverse(LIST)).text
+
+        assert 'state-good wraps">enabled' in page
+        assert 'state-off wraps">disabled' in page
+        assert ": holidays<" in page
+        assert 'state-bad wraps">open: connection_refused, 5 of 5<' in page
+        assert "100 x 0.05" in page
+
+    def test_redis_is_read_once_for_a_page(self, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        for number in range(5):
+            make_connection(f"line-{number}")
+        asked: list[list[str]] = []
+        read = breaker.read
+        monkeypatch.setattr(breaker, "read", lambda names: asked.append(list(names)) or read(asked[-1]))
+
+        admin_client.get(reverse(LIST))
+
+        assert asked == [[f"line-{number}" for number in range(5)]]
+
+    def test_a_list_takes_as_many_queries_for_many_as_for_one(self, admin_client: Client) -> None:
+        make_connection()
+        admin_client.get(reverse(LIST))
+        with CaptureQueriesContext(database) as for_one:
+            admin_client.get(reverse(LIST))
+        for number in range(5):
+            make_connection(f"line-{number}")
+
+        with CaptureQueriesContext(database) as for_many:
+            admin_client.get(reverse(LIST))
+
+        assert len(for_many) == len(for_one)
+
+    def test_its_page_has_its_health_and_its_history(self, admin_client: Client, acme: Account) -> None:
+        row = make_connection("line")
+        make_message(acme, State.SENDING, connection=row)
+        history.weigh(row, 50, "eve")
+        breaker.record("line", [Observed(False, 0.25, code="connection_refused")] * breaker.LEAST)
+        breaker.forget()
+        make_route("UK", row)
+
+        page = admin_client.get(page_of(row))
+
+        facts = dict(page.context["panel"].facts)
+        assert "open: connection_refused, 5 of 5" in facts["Breaker"]
+        assert (facts["Latency"], facts["Under way"]) == ("250 ms", "1 messages")
+        assert facts["Weight"] == "50 x 0.05 = 2"
+        assert [event.change for event in page.context["panel"].history] == ["opened", "weighed"]
+        for text in ("100 to 50", "breaker opened", ">UK<"):
+            assert text in page.text
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0.4, "0 s"), (119, "119 s"), (600, "10 min"), (7200, "2 h"), (172_800, "2 d")]
+    )
+    def test_a_span_is_as_exact_as_a_glance_needs(self, seconds: float, text: str) -> None:
+        assert health.span(seconds) == text
+
+    def test_a_new_connection_has_none(self, admin_client: Client) -> None:
+        assert "panel" not in admin_client.get(reverse(ADD)).context
+
+
+class TestSwitches:
+    def act(self, client: Client, action: str, *rows: Connection, **fields: str) -> Any:
+        chosen = {"action": action, "_selected_action": [str(row.pk) for row in rows], **fields}
+        return client.post(reverse(LIST), chosen, follow=True)
+
+    def test_a_pause_asks_why_and_is_in_both_histories(self, admin_client: Client) -> None:
+        rows = [make_connection(f"line-{number}") for number in range(2)]
+
+        page = self.act(admin_client, "pause", *rows)
+        assert "line-0 (sendmsg)" in page.text
+        assert not Connection.objects.filter(paused_at__isnull=False).exists()
+        assert self.act(admin_client, "pause", *rows, reason="").context["form"].errors
+        page = self.act(admin_client, "pause", *rows, reason="they have an outage")
+
+        assert "Paused: line-0, line-1." in page.text
+        assert set(Connection.objects.values_list("pause_reason", flat=True)) == {"they have an outage"}
+        events = ConnectionEvent.objects.values_list("change", "by", "reason")
+        assert set(events) == {("paused", "admin", "they have an outage")}
+        assert {entry.change_message for entry in LogEntry.objects.all()} == {"Paused: they have an outage"}
+
+    def test_a_resume_is_at_once(self, admin_client: Client) -> None:
+        row = make_connection("line")
+        history.pause(row, "eve", "holidays")
+
+        assert "Resumed: line." in self.act(admin_client, "resume", row).text
+        assert "Resumed: none." in self.act(admin_client, "resume", row).text
+
+        row.refresh_from_db()
+        assert row.paused_at is None
+        assert list(ConnectionEvent.objects.values_list("change", "by")) == [("resumed", "admin"), ("paused", "eve")]
+
+    def test_its_page_offers_what_is_of_use(self, admin_client: Client) -> None:
+        row = make_connection("line")
+
+        def offered() -> list[str]:
+            return [name for name, _ in admin_client.get(page_of(row)).context["switches"]]
+
+        assert offered() == ["pause"]
+        history.pause(row, "eve", "holidays")
+        assert offered() == ["resume"]
+
+    def test_many_can_not_be_deleted(self, admin_client: Client) -> None:
+        self.act(admin_client, "delete_selected", make_connection("line"), post="yes")
+
+        assert Connection.objects.exists()
+
+    def test_who_may_only_look_switches_nothing(self, client: Client) -> None:
+        looker = User.objects.create_user("looker", is_staff=True)
+        looker.user_permissions.add(Permission.objects.get(codename="view_connection"))
+        client.force_login(looker)
+        row = make_connection("line")
+
+        self.act(client, "pause", row, reason="why not")
+        assert not client.get(page_of(row)).context["switches"]
+
+        assert not ConnectionEvent.objects.exists()
+
+    def test_a_weight_is_in_the_history_with_the_rest_of_an_edit(self, admin_client: Client) -> None:
+        row = make_connection("line", credentials=SECRETS)
+
+        post(admin_client, page_of(row), new_credentials="", weight="7", rate="3")
+        post(admin_client, page_of(row), new_credentials="", weight="7", rate="4")
+
+        row.refresh_from_db()
+        assert (row.weight, row.rate) == (7, 4)
+        event = ConnectionEvent.objects.get()
+        assert (event.change, event.reason, event.by) == ("weighed", "100 to 7", "admin")
