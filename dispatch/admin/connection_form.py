@@ -64,6 +64,7 @@ class ConnectionForm(_Form):
             "unknown_wait",
             "unknown_then",
         )
+        labels = {"unknown_policy": "How to find out", "unknown_wait": "For how long", "unknown_then": "And then"}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

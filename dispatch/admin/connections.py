@@ -39,9 +39,10 @@ class ConnectionAdmin(Pausing, _Admin):
     """Connections: made and tuned here. One that has been used is switched off, never deleted."""
 
     form = ConnectionForm
-    list_display = ("name", "provider", "region", "sandbox", "status", "doing", "share", "rate", "concurrency")
+    list_display = ("name", "status", "doing", "provider", "share", "rate", "concurrency", "region", "keys")
     list_filter = ("enabled", "sandbox", "provider")
     show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("name", "provider", "base_url", "webhook_url", "used_by")}),
         ("Credentials", {"fields": ("stored", "new_credentials")}),
@@ -109,9 +110,15 @@ class ConnectionAdmin(Pausing, _Admin):
         return health.light(connection.health)
 
     @admin.display(description="weight", ordering="weight")
-    def share(self, connection: Any) -> str:
+    def share(self, connection: Any) -> SafeString:
         """With what is left of it."""
-        return f"{connection.weight} x {connection.health.factor:.2f}"
+        text = f"{connection.weight} x {connection.health.factor:.2f}"
+        return format_html('<span class="number">{}</span>', text)
+
+    @admin.display(description="keys", ordering="sandbox")
+    def keys(self, connection: Connection) -> str:
+        """Whose messages it takes."""
+        return "test" if connection.sandbox else "live"
 
     @admin.display(description="routes")
     def used_by(self, connection: Connection) -> str:

@@ -39,6 +39,7 @@ class Wish(forms.Form):
 
     note = forms.CharField(max_length=300, required=False, label="Why", widget=forms.TextInput(attrs={"size": 60}))
     even_if_sent = forms.BooleanField(required=False)
+    field_order = ("connection", "even_if_sent", "note")
 
     def __init__(self, *args: Any, in_doubt: int = 0, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

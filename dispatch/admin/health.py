@@ -47,7 +47,7 @@ def panel(connection: Connection) -> Panel:
         facts=[
             ("State", state(connection)),
             ("Breaker", light(health)),
-            ("For", span(health.since) if health.since else "-"),
+            ("In this state for", span(health.since) if health.since else "-"),
             ("Throttled by the provider", "yes" if throttled else "no"),
             ("Weight", f"{connection.weight} x {health.factor:.2f} = {connection.weight * health.factor:.0f}"),
             ("Latency", f"{health.latency * 1000:.0f} ms" if health.latency else "-"),

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin
+from django.contrib.admin.widgets import RelatedFieldWidgetWrapper
 from django.db.models import Prefetch, QuerySet
 from django.http import HttpRequest
 
@@ -27,11 +28,14 @@ class StepInline(_Inline):
     extra = 1
     verbose_name_plural = "Steps: those of one position share by weight, a later one is for when no earlier one can"
 
-    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest | None, **kwargs: Any) -> Any:
-        """Without the connections' credentials."""
+    def formfield_for_dbfield(self, db_field: Any, request: Any, **kwargs: Any) -> Any:
+        """Connections without their credentials, and without four buttons beside each."""
         if db_field.name == "connection":
             kwargs["queryset"] = Connection.objects.defer("credentials")
-        return super().formfield_for_foreignkey(db_field, request, **kwargs)
+        field: Any = super().formfield_for_dbfield(db_field, request, **kwargs)
+        if isinstance(getattr(field, "widget", None), RelatedFieldWidgetWrapper):
+            field.widget = field.widget.widget
+        return field
 
 
 @admin.register(Route)
@@ -47,6 +51,7 @@ class RouteAdmin(_Admin):
     autocomplete_fields = ("account",)
     ordering = ("position", "id")
     sortable_by = ()
+    show_facets = admin.ShowFacets.NEVER
     fieldsets = (
         (None, {"fields": ("name", "position", "enabled")}),
         (

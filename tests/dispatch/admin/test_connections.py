@@ -1,5 +1,6 @@
 """Connections in the admin: credentials go in and never come out, and what is saved works."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from django.urls import reverse
 
 from dispatch import breaker, history
 from dispatch.admin import health
-from dispatch.breaker import Observed
+from dispatch.breaker import Health, Observed
 from dispatch.models import Connection, ConnectionEvent
 from dispatch.states import State
 from sendmsg.accounts.models import Account
@@ -226,7 +227,12 @@ class TestHealth:
             make_connection(f"line-{number}")
         asked: list[list[str]] = []
         read = breaker.read
-        monkeypatch.setattr(breaker, "read", lambda names: asked.append(list(names)) or read(asked[-1]))
+
+        def noted(names: Iterable[str]) -> dict[str, Health]:
+            asked.append(list(names))
+            return read(asked[-1])
+
+        monkeypatch.setattr(breaker, "read", noted)
 
         admin_client.get(reverse(LIST))
 
