@@ -63,6 +63,13 @@ class Entry:
             return Doubt(UnknownPolicy.ASK, self.unknown_wait)
         return Doubt(UnknownPolicy.WAIT, self.unknown_wait)
 
+    @property
+    def receipt_url(self) -> str:
+        """Where its provider is told to send receipts; ends with the first of its `webhook_tokens`, if it has any."""
+        tokens = self.credentials.get("webhook_tokens")
+        secret = f"/{tokens[0]}" if isinstance(tokens, list) and tokens and isinstance(tokens[0], str) else ""
+        return f"{settings.PUBLIC_URL}/webhooks/{self.provider}/{self.name}{secret}"
+
     def build(self) -> Provider:
         """A client for this connection; raises `UnknownProvider` or `ConfigurationError`."""
         return registry.get(self.provider)(
@@ -70,7 +77,7 @@ class Entry:
                 name=self.name,
                 base_url=self.base_url,
                 credentials=self.credentials,
-                receipt_url=f"{settings.PUBLIC_URL}/webhooks/{self.provider}/{self.name}",
+                receipt_url=self.receipt_url,
                 concurrency=self.concurrency,
                 connect_timeout=settings.CONNECT_TIMEOUT,
                 read_timeout=settings.READ_TIMEOUT,

@@ -9,6 +9,7 @@
     ├── MalformedAnswer        the answer to an HTTP call can't be read (sendmsg.http)
     ├── SignatureRefused       a webhook whose signature does not prove who sent it
     ├── MalformedWebhook       a signed webhook that can't be read
+    ├── VerifierUnavailable    what a signature is checked with could not be fetched: neither taken nor refused
     ├── BufferUnavailable      a webhook could not be stored durably, so it must not be acknowledged
     └── StartFailed            the one-command mode did not come up; the text says which part, and what its log says
 
@@ -65,6 +66,10 @@ class SignatureRefused(SendMSGError):
 
 class MalformedWebhook(SendMSGError):
     code = "malformed_webhook"
+
+
+class VerifierUnavailable(SendMSGError):
+    code = "verifier_unavailable"
 
 
 class BufferUnavailable(SendMSGError):

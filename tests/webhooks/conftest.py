@@ -14,11 +14,17 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def empty_buffer() -> Iterator[None]:
+    forget_webhooks()
+    yield
+    forget_webhooks()
+
+
+def forget_webhooks() -> None:
+    """What is buffered, and what was seen before: two tests may send the same within a second."""
     from webhooks.inbound.buffer import STREAM
 
-    redis.client().delete(redis.key(STREAM))
-    yield
-    redis.client().delete(redis.key(STREAM))
+    client = redis.client()
+    client.delete(redis.key(STREAM), *client.keys(redis.key("seen:*")))
 
 
 @pytest.fixture

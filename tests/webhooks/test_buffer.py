@@ -9,6 +9,7 @@ from sendmsg import redis
 from sendmsg.errors import BufferUnavailable
 from tests.outages import redis_away
 from webhooks.inbound import buffer
+from webhooks.inbound.base import Payload
 from webhooks.inbound.buffer import GROUP, STREAM, Buffered, Reader
 
 pytestmark = pytest.mark.usefixtures("empty_buffer")
@@ -18,11 +19,11 @@ BLOCK = 0.001  # seconds
 
 def append(*bodies: bytes) -> None:
     for body in bodies:
-        buffer.append("sendmsg", body, NOW)
+        buffer.append("sendmsg", Payload(body, NOW))
 
 
 def read(reader: Reader, count: int = 10) -> list[bytes]:
-    return [entry.body for entry in reader.read(count, BLOCK)]
+    return [entry.payload.body for entry in reader.read(count, BLOCK)]
 
 
 def left() -> tuple[int, int]:
@@ -43,7 +44,24 @@ def test_what_is_read_is_what_came() -> None:
 
     [entry] = Reader("a").read(10, BLOCK)
 
-    assert entry == Buffered(entry.entry, "sendmsg", body, NOW)
+    assert entry == Buffered(entry.entry, "sendmsg", Payload(body, NOW))
+
+
+def test_what_the_body_does_not_say_is_kept_beside_it() -> None:
+    payload = Payload(b"", NOW, "GET", "status=delivered&text=%C3%A9&x=\xff", "text/plain; charset=\xe9")
+    buffer.append("vonage", payload)
+
+    [entry] = Reader("a").read(10, BLOCK)
+
+    assert entry.payload == payload
+
+
+def test_an_entry_of_an_older_release_is_a_post_without_a_query() -> None:
+    redis.client().xadd(redis.key(STREAM), {"c": "sendmsg", "b": b"{}", "t": NOW.isoformat()})
+
+    [entry] = Reader("a").read(10, BLOCK)
+
+    assert entry.payload == Payload(b"{}", NOW, "POST", "", "")
 
 
 def test_webhooks_that_came_before_the_first_pump_are_read_in_order() -> None:
@@ -107,8 +125,8 @@ def test_what_a_killed_reader_held_goes_to_another() -> None:
 
     taken = other.read(10, BLOCK)
 
-    assert [entry.body for entry in taken] == [b"1", b"2"]
-    assert {entry.at for entry in taken} == {NOW}
+    assert [entry.payload.body for entry in taken] == [b"1", b"2"]
+    assert {entry.payload.at for entry in taken} == {NOW}
     other.done(taken)
     assert read(other) == [b"3"]
 
@@ -122,7 +140,7 @@ def test_more_than_one_batch_of_a_killed_reader_is_taken_over() -> None:
 
     found: list[bytes] = []
     while entries := other.read(10, BLOCK):
-        found += [entry.body for entry in entries]
+        found += [entry.payload.body for entry in entries]
         other.done(entries)
 
     assert found == bodies
@@ -149,8 +167,8 @@ def test_an_entry_that_we_did_not_write_holds_up_nobody() -> None:
 
     entries = Reader("a").read(10, BLOCK)
 
-    assert [entry.body for entry in entries] == [b"1", b"", b"x", b"2"]
-    assert all(entry.at.tzinfo for entry in entries)
+    assert [entry.payload.body for entry in entries] == [b"1", b"", b"x", b"2"]
+    assert all(entry.payload.at.tzinfo for entry in entries)
 
 
 def test_nothing_trims_the_buffer() -> None:

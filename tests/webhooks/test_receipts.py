@@ -3,7 +3,6 @@
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from django.conf import settings
@@ -26,7 +25,7 @@ from tests.waiting import eventually
 from tests.webhooks.provider import deliver, report
 from tests.webhooks.timeline import kinds
 from webhooks.inbound import buffer
-from webhooks.inbound.base import InboundProvider, ReportedReceipt
+from webhooks.inbound.base import InboundProvider, Parsed, Payload
 from webhooks.inbound.buffer import STREAM, Buffered, Reader
 from webhooks.inbound.receipts import ReceiptsPump, store
 from webhooks.inbound.registry import INBOUND
@@ -55,7 +54,7 @@ def post(*bodies: bytes) -> None:
 
 def put(body: bytes, connection: str = "sendmsg") -> None:
     """Into the buffer past the door, as by an older release that took what we would refuse."""
-    buffer.append(connection, body, timezone.now())
+    buffer.append(connection, Payload(body, timezone.now()))
 
 
 def left() -> int:
@@ -214,7 +213,7 @@ def test_an_entry_that_can_not_be_processed_is_kept_for_people_and_the_rest_goes
 class Broken(SendMSGInbound):
     """An adapter with a mistake in it."""
 
-    def parse(self, body: bytes, at: Any) -> list[ReportedReceipt]:
+    def parse(self, payload: Payload) -> Parsed:
         raise ZeroDivisionError
 
 
@@ -393,7 +392,7 @@ def test_pumps_that_store_the_same_reports_in_another_order_do_not_deadlock(line
     def stored(*provider_ids: str) -> None:
         now = timezone.now()
         with transaction.atomic():
-            store([Buffered(b"", "sendmsg", report(provider_id), now) for provider_id in provider_ids])
+            store([Buffered(b"", "sendmsg", Payload(report(provider_id), now)) for provider_id in provider_ids])
 
     with ThreadPoolExecutor(1) as pool:
         with transaction.atomic():

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.vocabulary import ReceiptStatus
+from dispatch.vocabulary import Channel, ReceiptStatus
 from sendmsg.errors import MalformedWebhook, SignatureRefused
 from tests.webhooks.provider import report, signature
-from webhooks.inbound.base import ReportedReceipt, WebhookRequest
+from webhooks.inbound.base import InboundMessage, Payload, ReportedReceipt, WebhookRequest
 from webhooks.inbound.sendmsg import SendMSGInbound
 
 INBOUND = SendMSGInbound()
@@ -46,7 +46,7 @@ def refusal(*args: Any, **kwargs: Any) -> str:
 
 
 def parse(body: bytes) -> ReportedReceipt:
-    [receipt] = INBOUND.parse(body, NOW)
+    [receipt] = INBOUND.parse(Payload(body, NOW)).receipts
     return receipt
 
 
@@ -183,6 +183,22 @@ def test_a_receipt_is_read() -> None:
     )
 
 
+def test_a_message_is_read() -> None:
+    body = report(
+        "rcv_1",
+        type="message",
+        to="+447700900001",
+        body="Yes\0 please \ud83d",
+        channel="whatsapp",
+        at="2026-01-01T00:00:00Z",
+        **{"from": "+447700900000"},
+    )
+
+    assert INBOUND.parse(Payload(body, NOW)).messages == (
+        InboundMessage("rcv_1", "+447700900000", "+447700900001", "Yes� please ?", Channel.WHATSAPP, NOW),
+    )
+
+
 @pytest.mark.parametrize("word", ["sent", "delivered", "undelivered", "unknown"])
 def test_every_word_of_the_protocol_is_known(word: str) -> None:
     assert parse(report("snd_1", word)).status == word
@@ -275,7 +291,7 @@ _MOMENTS = st.datetimes(timezones=st.timezones(), allow_imaginary=True).map(date
 )
 def test_any_body_is_read_or_malformed(body: bytes) -> None:
     try:
-        receipt = parse(body)
+        [receipt] = INBOUND.parse(Payload(body, NOW)).receipts
     except MalformedWebhook:
         return
 

@@ -42,14 +42,23 @@ def test_a_receipt_is_stored_as_it_came_and_answered() -> None:
 
     assert (answer.status_code, stored()) == (200, 1)
     [entry] = Reader("test").read(10, 0.001)
-    assert (entry.connection, entry.body) == ("sendmsg", BODY)
+    assert (entry.connection, entry.payload.body) == ("sendmsg", BODY)
     assert Receipt.objects.count() == 0  # nothing but storing happens in the request
 
 
-def test_the_same_request_again_is_taken_again() -> None:
+def test_the_same_request_again_is_answered_and_not_stored_again() -> None:
     headers = signed(BODY)
 
     assert [deliver(BODY, headers).status_code for _ in range(3)] == [200, 200, 200]
+    assert stored() == 1
+
+
+def test_what_could_not_be_stored_is_heard_when_it_comes_again() -> None:
+    headers = signed(BODY)
+    with redis_away():
+        assert deliver(BODY, headers).status_code == 503
+
+    assert (deliver(BODY, headers).status_code, stored()) == (200, 1)
 
 
 @pytest.mark.parametrize("content_type", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "x"])
@@ -171,7 +180,7 @@ def test_without_the_database_a_process_that_knows_the_connections_goes_on() -> 
     directory.forget()
 
     with database_away("default"):
-        answer = deliver(BODY)
+        answer = deliver(report("snd_2"))
 
     assert (answer.status_code, stored()) == (200, 2)
 
@@ -189,6 +198,8 @@ def test_without_the_database_a_process_that_knows_none_asks_to_come_again(monke
 
 @pytest.mark.django_db(transaction=True)
 def test_without_redis_and_the_database_nothing_is_acknowledged() -> None:
+    directory.forget()
+    directory.entries()  # this test's own, and not what an earlier one left
     directory.forget()
 
     with database_away("default"), redis_away():

@@ -1,8 +1,9 @@
 """Where a verified webhook is kept between our 200 and its processing: a Redis stream.
 
-An entry is what came: the connection, the raw body, when. It leaves the stream when it was processed, and only then;
-nothing trims the stream. Redis must be durable for the promise "2xx only for what is stored" to survive a power cut:
-`appendonly yes`, `appendfsync always`, `maxmemory-policy noeviction` (docs/operations.md).
+An entry is what came: the connection, the raw body and when; beside them the method, the query and the content type,
+which entries of older releases lack. It leaves the stream when it was processed, and only then; nothing trims the
+stream. Redis must be durable for the promise "2xx only for what is stored" to survive a power cut: `appendonly yes`,
+`appendfsync always`, `maxmemory-policy noeviction` (docs/operations.md).
 Fails closed: what can't be stored is not acknowledged, and the provider sends it again.
 """
 
@@ -14,6 +15,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from sendmsg import redis
 from sendmsg.errors import BufferUnavailable
+from webhooks.inbound.base import Payload
 
 STREAM = "receipts"
 GROUP = "pump"
@@ -26,14 +28,21 @@ class Buffered:
 
     entry: bytes
     connection: str
-    body: bytes
-    at: datetime
+    payload: Payload
 
 
-def append(connection: str, body: bytes, at: datetime) -> None:
+def append(connection: str, payload: Payload) -> None:
     """Store a webhook; raises `BufferUnavailable` when Redis does not confirm it."""
+    entry: dict[Any, Any] = {
+        "c": connection,
+        "b": payload.body,
+        "t": payload.at.isoformat(),
+        "m": payload.method,
+        "q": payload.query.encode("utf-8", "replace"),
+        "y": payload.content_type.encode("utf-8", "replace"),
+    }
     try:
-        redis.client().xadd(redis.key(STREAM), {"c": connection, "b": body, "t": at.isoformat()})
+        redis.client().xadd(redis.key(STREAM), entry)
     except RedisError as error:
         raise BufferUnavailable(type(error).__name__) from None
 
@@ -99,11 +108,16 @@ def _flat(items: Any) -> Any:
 
 def _decode(items: Any) -> list[Buffered]:
     """Stream items as entries; one that was deleted meanwhile has no fields and is left out."""
-    return [
-        Buffered(entry, fields.get(b"c", b"").decode("utf-8", "replace"), fields.get(b"b", b""), _time(fields))
-        for entry, fields in items
-        if fields
-    ]
+    return [Buffered(entry, _text(fields, b"c"), _payload(fields)) for entry, fields in items if fields]
+
+
+def _payload(fields: dict[bytes, bytes]) -> Payload:
+    method = _text(fields, b"m") or "POST"
+    return Payload(fields.get(b"b", b""), _time(fields), method, _text(fields, b"q"), _text(fields, b"y"))
+
+
+def _text(fields: dict[bytes, bytes], name: bytes) -> str:
+    return fields.get(name, b"").decode("utf-8", "replace")
 
 
 def _time(fields: dict[bytes, bytes]) -> datetime:

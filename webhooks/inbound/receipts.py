@@ -66,7 +66,7 @@ def store(entries: Sequence[Buffered]) -> None:
             _give_up(entry, "unknown_connection")
             continue
         try:
-            reports = INBOUND[connection.provider].parse(entry.body, entry.at)
+            reports = INBOUND[connection.provider].parse(entry.payload).receipts
         except (MalformedWebhook, KeyError):
             _give_up(entry, "malformed_webhook")
             continue
@@ -83,7 +83,7 @@ def store(entries: Sequence[Buffered]) -> None:
                     status=report.status,
                     error_code=report.error_code,
                     at=report.at,
-                    received_at=entry.at,
+                    received_at=entry.payload.at,
                 ),
             )
     # In the order of the unique index: two pumps with the same reports must not wait for each other crosswise.
@@ -110,5 +110,5 @@ def orphan(now: datetime) -> None:
 def _give_up(entry: Buffered, reason: str) -> None:
     """What was acknowledged and can't be processed is kept for people to read."""
     logger.error("webhook given up connection=%s reason=%s", entry.connection, reason)
-    text = entry.body.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
+    text = entry.payload.body.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
     DeadLetter.objects.create(queue="receipts", reason=reason, task=text)

@@ -1,95 +1,69 @@
-"""Receipts of the SendMSG provider protocol (docs/provider-protocol.md).
+"""Receipts and messages of the SendMSG provider protocol (docs/provider-protocol.md).
 
     SendMSG-Timestamp: 1767225600
     SendMSG-Signature: v1=<hex HMAC-SHA256(secret, timestamp + "." + raw body)>[,v1=…]
     {"event_id": "evt_…", "type": "receipt", "id": "snd_…", "status": "delivered", "error_code": null, "at": "…"}
+    {"event_id": "evt_…", "type": "message", "id": "rcv_…", "from": "+44…", "to": "+44…", "body": "…",
+     "channel": "sms", "at": "…"}
 
 Secrets: the connection's `webhook_secrets`, a list, so that one can be replaced without losing a receipt.
 """
 
-import hashlib
-import hmac
-import json
 from collections.abc import Mapping
-from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar, Final
 
-from dispatch.vocabulary import ReceiptStatus
-from sendmsg.errors import MalformedWebhook, SignatureRefused
-from webhooks.inbound.base import InboundProvider, ReportedReceipt, WebhookRequest
+from dispatch.vocabulary import Channel, ReceiptStatus
+from webhooks.inbound import reading, signatures
+from webhooks.inbound.base import InboundMessage, InboundProvider, Parsed, Payload, ReportedReceipt, WebhookRequest
 
-TOLERANCE = 300  # seconds a timestamp may be off, either way; what Stripe's and Standard Webhooks' libraries allow
-MAX_ID = 128  # characters; what the column holds
-MAX_CODE = 60  # characters
+_STATUSES: Final = {status.value: status.value for status in ReceiptStatus}
 
 
 class SendMSGInbound(InboundProvider):
     slug = "sendmsg"
+    replay_window: ClassVar[int] = 2 * signatures.TOLERANCE
 
-    def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> None:
-        secrets = _secrets(credentials)
-        if not secrets:
-            raise SignatureRefused("the connection has no webhook_secrets", code="no_secret")
+    def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> str:
+        secrets = signatures.secrets(credentials, *self.secret_names)
         stamp = request.headers.get("sendmsg-timestamp", "")
-        if not (stamp.isascii() and stamp.isdigit() and len(stamp) <= 12):
-            raise SignatureRefused("SendMSG-Timestamp is missing or not a number", code="bad_timestamp")
-        if abs(request.at.timestamp() - int(stamp)) > TOLERANCE:
-            raise SignatureRefused("SendMSG-Timestamp is too far from now", code="stale_timestamp")
+        signatures.check_time(stamp, request.at)
         given = _signatures(request.headers.get("sendmsg-signature", ""))
-        wanted = [sign(secret, stamp, request.body) for secret in secrets]
-        if not any(hmac.compare_digest(one, other) for one in given for other in wanted):
-            raise SignatureRefused("no signature matches", code="bad_signature")
+        signatures.check(given, [sign(secret, stamp, request.body) for secret in secrets])
+        return f"{stamp}.{signatures.sha256(request.body)}"
 
-    def parse(self, body: bytes, at: datetime) -> list[ReportedReceipt]:
-        try:
-            report = json.loads(body)
-        except (ValueError, RecursionError):
-            raise MalformedWebhook("the body is not JSON") from None
-        if not isinstance(report, dict):
-            raise MalformedWebhook("the body is not an object")
-        provider_id, word = report.get("id"), report.get("status")
-        if not isinstance(provider_id, str) or not _storable(provider_id, MAX_ID):
-            raise MalformedWebhook("id is missing or not a short text")
-        status = ReceiptStatus.UNKNOWN
-        if isinstance(word, str) and word in ReceiptStatus.values:
-            status = ReceiptStatus(word)
-        code = report.get("error_code")
-        return [
-            ReportedReceipt(
-                provider_id=provider_id,
-                status=status,
-                error_code=code if isinstance(code, str) and _storable(code, MAX_CODE) else "",
-                at=_time(report.get("at"), at),
-            )
-        ]
+    def parse(self, payload: Payload) -> Parsed:
+        report = reading.json_object(payload.body)
+        if report.get("type") == "message":
+            return Parsed(messages=(_message(report, payload),))
+        return Parsed(receipts=(_receipt(report, payload),))
 
 
-def sign(secret: str, stamp: str, body: bytes) -> bytes:
+def sign(secret: str, stamp: str, body: bytes) -> str:
     """The hex digest over `stamp + "." + body`."""
-    return hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256).hexdigest().encode()
+    return signatures.hexadecimal(secret, stamp.encode() + b"." + body)
 
 
-def _secrets(credentials: Mapping[str, Any]) -> list[str]:
-    """Of a text in place of the list each letter would be a secret, and an empty one is known to everybody."""
-    listed = credentials.get("webhook_secrets") if isinstance(credentials, Mapping) else None
-    return [one for one in listed if isinstance(one, str) and one] if isinstance(listed, list) else []
+def _receipt(report: dict[str, Any], payload: Payload) -> ReportedReceipt:
+    given = report.get("error_code")
+    return ReportedReceipt(
+        provider_id=reading.identifier(report.get("id")),
+        status=reading.status(_STATUSES, report.get("status")),
+        error_code=reading.code(given) if isinstance(given, str) else "",
+        at=reading.moment(report.get("at"), payload.at),
+    )
 
 
-def _signatures(header: str) -> list[bytes]:
+def _message(report: dict[str, Any], payload: Payload) -> InboundMessage:
+    return InboundMessage(
+        provider_id=reading.identifier(report.get("id")),
+        sender=reading.phone(report.get("from")),
+        to=reading.phone(report.get("to")),
+        body=reading.text(report.get("body")),
+        channel=Channel.WHATSAPP if report.get("channel") == Channel.WHATSAPP else Channel.SMS,
+        received_at=reading.moment(report.get("at"), payload.at),
+    )
+
+
+def _signatures(header: str) -> list[str]:
     parts = (part.strip() for part in header.split(","))
-    return [part.removeprefix("v1=").encode("utf-8", "replace") for part in parts if part.startswith("v1=")]
-
-
-def _storable(text: str, longest: int) -> bool:
-    return 0 < len(text) <= longest and text.isascii() and text.isprintable()
-
-
-def _time(value: object, otherwise: datetime) -> datetime:
-    if isinstance(value, str):
-        try:
-            at = datetime.fromisoformat(value)
-            if at.tzinfo is not None and at.year > 1970:
-                return at.astimezone(UTC)
-        except (ValueError, OverflowError):  # the last hours of the year 9999 have no UTC
-            return otherwise
-    return otherwise
+    return [part.removeprefix("v1=") for part in parts if part.startswith("v1=")]

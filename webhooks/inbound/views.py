@@ -1,63 +1,119 @@
 """The door for providers: verify, store, answer; nothing else happens in the request.
 
-200   stored
+200   stored, or a copy of what was stored, or the answer to a handshake
 400   signed, but can't be read: the provider should look at it
 401   not proven to come from the provider; nothing was stored
 404   no such connection of that provider
-413   over `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes; a batch of receipts is a few kilobytes
-503   could not be stored: the provider will send it again
+405   the provider doesn't use this method
+413   over `DATA_UPLOAD_MAX_MEMORY_SIZE` bytes, inflated; a batch of receipts is a few kilobytes
+415   compressed in a way that we don't know
+503   could not be checked or stored: the provider will send it again
 """
 
 import logging
 
+from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
+from django.http.request import UnreadablePostError
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
-from django.views.decorators.http import require_POST
 
 from dispatch import directory
-from sendmsg.errors import BufferUnavailable, ConfigurationError, MalformedWebhook, SignatureRefused
+from dispatch.directory import Entry
+from sendmsg.errors import (
+    BufferUnavailable,
+    ConfigurationError,
+    MalformedWebhook,
+    SignatureRefused,
+    VerifierUnavailable,
+)
+from sendmsg.inflate import InflateError, inflate
 from sendmsg.telemetry import metrics
-from webhooks.inbound import buffer
-from webhooks.inbound.base import WebhookRequest
+from webhooks.inbound import access, buffer, replays
+from webhooks.inbound.base import InboundProvider, Reply, WebhookRequest
 from webhooks.inbound.registry import INBOUND
 
 logger = logging.getLogger(__name__)
 
 
 @csrf_exempt
-@require_POST
-def receive(request: HttpRequest, provider: str, connection: str) -> HttpResponse:
+def receive(request: HttpRequest, provider: str, connection: str, token: str = "") -> HttpResponse:
     inbound = INBOUND.get(provider)
     try:
         entry = directory.entries().get(connection)
     except (Error, ConfigurationError):
         return _later("connections_unavailable")
+    if inbound is not None and request.method not in inbound.methods:
+        return HttpResponseNotAllowed(sorted(inbound.methods))
     if inbound is None or entry is None or entry.provider != provider:
         return HttpResponse("no such webhook\n", status=404, content_type="text/plain")
     if entry.fault:
         return _later("connection_unusable")
-    answer = HttpResponse("ok\n", content_type="text/plain")
     try:
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        received = WebhookRequest(headers, request.body, timezone.now())
-        inbound.verify(received, entry.credentials)
-        inbound.parse(received.body, received.at)
-        buffer.append(connection, received.body, received.at)
-    except RequestDataTooBig:
-        answer = _refused("too_large", 413)
+        reply = _take(inbound, entry, _received(request, token))
+    except (RequestDataTooBig, InflateError, UnreadablePostError) as error:
+        return _unreadable(error)
     except SignatureRefused as error:
         logger.warning("webhook refused connection=%s reason=%s", connection, error.code)
-        answer = _refused(error.code, 401)
+        return _refused(error.code, 401)
     except MalformedWebhook as error:
         logger.warning("webhook malformed connection=%s reason=%s", connection, error.detail)
-        answer = _refused("malformed", 400)
+        return _refused("malformed", 400)
+    except VerifierUnavailable as error:
+        logger.error("webhook not checked connection=%s reason=%s", connection, error.detail)
+        return _later("verifier_unavailable")
     except BufferUnavailable:
         logger.error("webhook not stored connection=%s", connection)
-        answer = _later("buffer_unavailable")
-    return answer
+        return _later("buffer_unavailable")
+    return HttpResponse(reply.body, content_type=reply.content_type)
+
+
+def _take(inbound: InboundProvider, entry: Entry, request: WebhookRequest) -> Reply:
+    """Verify and store; and only then remember: what could not be stored must be heard when it comes again."""
+    access.check(request, entry.credentials)
+    greeting = inbound.greet(request, entry.credentials)
+    if greeting is not None:
+        return greeting
+    unique = inbound.verify(request, entry.credentials)
+    inbound.parse(request.payload)
+    if not replays.known(entry.name, unique, request):
+        buffer.append(entry.name, request.payload)
+        replays.remember(entry.name, unique, request, inbound.replay_window)
+    return inbound.reply
+
+
+def _received(request: HttpRequest, token: str) -> WebhookRequest:
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    body = inflate(request.body, headers.get("content-encoding", ""), settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0)
+    query = str(request.META.get("QUERY_STRING", ""))
+    return WebhookRequest(
+        headers=headers,
+        body=body,
+        at=timezone.now(),
+        method=request.method or "",
+        url=f"{settings.PUBLIC_URL}{request.path}{'?' if query else ''}{query}",
+        query=query,
+        remote_address=_remote_address(request),
+        token=token,
+    )
+
+
+def _remote_address(request: HttpRequest) -> str:
+    """Who connected to us, or to our proxy: it adds its client at the end, what stands before is anybody's claim."""
+    forwarded = request.headers.get("X-Forwarded-For", "") if settings.TRUST_PROXY else ""
+    return forwarded.rpartition(",")[2].strip() or str(request.META.get("REMOTE_ADDR", ""))
+
+
+def _unreadable(error: Exception) -> HttpResponse:
+    """For a body that can't be had."""
+    code = error.code if isinstance(error, InflateError) else ""
+    if code == "content_encoding_unsupported":
+        return _refused("unsupported_encoding", 415)
+    if code == "body_too_large" or isinstance(error, RequestDataTooBig):
+        return _refused("too_large", 413)
+    return _refused("malformed", 400)
 
 
 def _refused(reason: str, status: int) -> HttpResponse:
