@@ -80,6 +80,12 @@ def identifier(value: object) -> str:
     raise MalformedWebhook("the id is missing or not a short text")
 
 
+def has_id(document: dict[str, Any], name: str = "id") -> bool:
+    """Whether an id stands there that can be stored: one of many that has none must not cost the others."""
+    value = document.get(name)
+    return isinstance(value, str) and _storable(value, MAX_PROVIDER_ID)
+
+
 def status(meanings: Mapping[str, str], word: object) -> ReceiptStatus:
     """What a provider's word means, by its adapter's table; a word that is not there is `UNKNOWN`."""
     return ReceiptStatus(meanings.get(word, ReceiptStatus.UNKNOWN)) if isinstance(word, str) else ReceiptStatus.UNKNOWN

@@ -2,5 +2,12 @@
 
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.sendmsg import SendMSGInbound
+from webhooks.inbound.twilio import TwilioInbound
 
-INBOUND: dict[str, InboundProvider] = {provider.slug: provider for provider in (SendMSGInbound(),)}
+INBOUND: dict[str, InboundProvider] = {
+    provider.slug: provider
+    for provider in (
+        SendMSGInbound(),
+        TwilioInbound(),
+    )
+}
