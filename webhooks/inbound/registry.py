@@ -3,11 +3,13 @@
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.inbound.twilio import TwilioInbound
+from webhooks.inbound.vonage import VonageInbound
 
 INBOUND: dict[str, InboundProvider] = {
     provider.slug: provider
     for provider in (
         SendMSGInbound(),
         TwilioInbound(),
+        VonageInbound(),
     )
 }
