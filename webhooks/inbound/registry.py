@@ -4,12 +4,14 @@ from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.inbound.twilio import TwilioInbound
 from webhooks.inbound.vonage import VonageInbound
+from webhooks.inbound.whatsapp_cloud import WhatsAppCloudInbound
 
 INBOUND: dict[str, InboundProvider] = {
     provider.slug: provider
     for provider in (
         SendMSGInbound(),
         TwilioInbound(),
+        WhatsAppCloudInbound(),
         VonageInbound(),
     )
 }
