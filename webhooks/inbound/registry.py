@@ -2,6 +2,7 @@
 
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.sendmsg import SendMSGInbound
+from webhooks.inbound.telnyx import TelnyxInbound
 from webhooks.inbound.twilio import TwilioInbound
 from webhooks.inbound.vonage import VonageInbound
 from webhooks.inbound.whatsapp_cloud import WhatsAppCloudInbound
@@ -12,6 +13,7 @@ INBOUND: dict[str, InboundProvider] = {
         SendMSGInbound(),
         TwilioInbound(),
         WhatsAppCloudInbound(),
+        TelnyxInbound(),
         VonageInbound(),
     )
 }
