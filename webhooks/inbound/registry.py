@@ -1,6 +1,7 @@
 """The providers that can call us back, by the name in the webhook's URL."""
 
 from webhooks.inbound.base import InboundProvider
+from webhooks.inbound.infobip import InfobipInbound
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.inbound.telnyx import TelnyxInbound
 from webhooks.inbound.twilio import TwilioInbound
@@ -15,5 +16,6 @@ INBOUND: dict[str, InboundProvider] = {
         WhatsAppCloudInbound(),
         TelnyxInbound(),
         VonageInbound(),
+        InfobipInbound(),
     )
 }
