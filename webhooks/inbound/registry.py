@@ -3,6 +3,7 @@
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.infobip import InfobipInbound
 from webhooks.inbound.sendmsg import SendMSGInbound
+from webhooks.inbound.sinch import SinchInbound
 from webhooks.inbound.telnyx import TelnyxInbound
 from webhooks.inbound.twilio import TwilioInbound
 from webhooks.inbound.vonage import VonageInbound
@@ -17,5 +18,6 @@ INBOUND: dict[str, InboundProvider] = {
         TelnyxInbound(),
         VonageInbound(),
         InfobipInbound(),
+        SinchInbound(),
     )
 }
