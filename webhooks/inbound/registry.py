@@ -2,6 +2,7 @@
 
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.infobip import InfobipInbound
+from webhooks.inbound.plivo import PlivoInbound
 from webhooks.inbound.sendmsg import SendMSGInbound
 from webhooks.inbound.sinch import SinchInbound
 from webhooks.inbound.telnyx import TelnyxInbound
@@ -19,5 +20,6 @@ INBOUND: dict[str, InboundProvider] = {
         VonageInbound(),
         InfobipInbound(),
         SinchInbound(),
+        PlivoInbound(),
     )
 }
