@@ -1,5 +1,6 @@
 """The providers that can call us back, by the name in the webhook's URL."""
 
+from webhooks.inbound.aws import AwsInbound
 from webhooks.inbound.base import InboundProvider
 from webhooks.inbound.infobip import InfobipInbound
 from webhooks.inbound.plivo import PlivoInbound
@@ -21,5 +22,6 @@ INBOUND: dict[str, InboundProvider] = {
         InfobipInbound(),
         SinchInbound(),
         PlivoInbound(),
+        AwsInbound(),
     )
 }
