@@ -35,12 +35,15 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "encoding_invalid": Kind(400, "Invalid UTF-8", "The body is not valid UTF-8."),
         "text_invalid": Kind(400, "Invalid text", "A text has a NUL character or half of a surrogate pair."),
         "length_required": Kind(411, "Length required", "This server needs a Content-Length for a request's body."),
-        "body_too_large": Kind(413, "Body too large", "The body is larger than 64 kB."),
+        "body_too_large": Kind(413, "Body too large", "The body is larger than 64 kB, as it came or inflated."),
         "media_type_unsupported": Kind(
             415, "Unsupported media type", "The body must be application/json: say so in Content-Type."
         ),
         "charset_unsupported": Kind(415, "Unsupported charset", "The body must be in UTF-8."),
-        "content_encoding_unsupported": Kind(415, "Unsupported encoding", "Compressed bodies are not accepted."),
+        "content_encoding_unsupported": Kind(
+            415, "Unsupported encoding", "A body may be compressed by gzip, deflate or br, and by one of them."
+        ),
+        "content_encoding_invalid": Kind(400, "Invalid compression", "The body is not what Content-Encoding says."),
         # The request as fields
         "validation_failed": Kind(400, "Validation failed", "`errors` names each field that can't be accepted."),
         "cursor_invalid": Kind(400, "Invalid cursor", "This API gave no such cursor: start without one."),

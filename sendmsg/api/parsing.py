@@ -1,8 +1,8 @@
 """Strict JSON: what is accepted has one meaning, everywhere, and can be stored.
 
-At most 64 kB of UTF-8, declared as application/json, an object at the top, no key twice, numbers that exist,
-texts that Postgres can hold. Everything else is refused with a code of its own; nothing is repaired or
-guessed.
+At most 64 kB of UTF-8, also once it is inflated, declared as application/json, an object at the top, no key twice,
+numbers that exist, texts that Postgres can hold. Everything else is refused with a code of its own; nothing is
+repaired or guessed.
 """
 
 import json
@@ -18,6 +18,7 @@ from rest_framework.parsers import BaseParser
 
 from sendmsg.api.fallbacks import problem_response
 from sendmsg.api.problems import FieldError, Problem, pointer
+from sendmsg.inflate import InflateError, inflate
 
 MAX_BODY_BYTES = 65_536  # a message of ten parts with its metadata needs a tenth of it
 MAX_DEPTH = 8  # our deepest request has two levels
@@ -34,8 +35,13 @@ class StrictJSONParser(BaseParser):
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """The body as a dict of plain JSON values."""
-        _check_headers(media_type or "", (parser_context or {}).get("request"))
-        return loads(read_bounded(stream))
+        request = (parser_context or {}).get("request")
+        _check_headers(media_type or "")
+        encoding = "" if request is None else request.headers.get("Content-Encoding", "")
+        try:
+            return loads(inflate(read_bounded(stream), encoding, MAX_BODY_BYTES))
+        except InflateError as error:
+            raise Problem(error.code) from None
 
 
 def loads(raw: bytes) -> dict[str, Any]:
@@ -102,14 +108,12 @@ class ChunkedBodyMiddleware:
         return self.get_response(request)
 
 
-def _check_headers(content_type: str, request: Any) -> None:
+def _check_headers(content_type: str) -> None:
     kind, parameters = parse_header_parameters(content_type)
     if kind.lower() != _MEDIA_TYPE:  # DRF lets a wildcard through
         raise Problem("media_type_unsupported")
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise Problem("charset_unsupported")
-    if request is not None and request.headers.get("Content-Encoding", "identity").lower() != "identity":
-        raise Problem("content_encoding_unsupported")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

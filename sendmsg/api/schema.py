@@ -59,6 +59,7 @@ PARSING: Final = (
     "media_type_unsupported",
     "charset_unsupported",
     "content_encoding_unsupported",
+    "content_encoding_invalid",
 )
 """What an endpoint that reads a body may answer before it looks at a field."""
 

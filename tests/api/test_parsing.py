@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from sendmsg.api.codes import KINDS
 from sendmsg.api.parsing import MAX_BODY_BYTES, MAX_DEPTH, loads
 from sendmsg.api.problems import Problem
+from tests.core.test_inflate import COMPRESS, Compress
 
 pytestmark = [pytest.mark.urls("tests.api.urls"), pytest.mark.django_db]
 
@@ -130,10 +131,36 @@ def test_json_may_be_declared_in_any_way_the_rfc_allows(client: Client, content_
     assert echo(client, b'{"a": 1}', content_type).status_code == 200
 
 
-def test_a_compressed_body_is_a_415(client: Client) -> None:
-    response = echo(client, b"\x1f\x8b", **{"Content-Encoding": "gzip"})
+@pytest.mark.parametrize(("encoding", "compress"), sorted(COMPRESS.items()))
+def test_a_compressed_body_is_read(client: Client, encoding: str, compress: Compress) -> None:
+    response = echo(client, compress(b'{"a": "b"}'), **{"Content-Encoding": encoding})
 
-    assert (response.status_code, response.json()["code"]) == (415, "content_encoding_unsupported")
+    assert (response.status_code, response.json()) == (200, {"a": "b"})
+
+
+@pytest.mark.parametrize(("encoding", "compress"), sorted(COMPRESS.items()))
+def test_a_body_counts_as_large_as_it_is_inflated(client: Client, encoding: str, compress: Compress) -> None:
+    fits = echo(client, compress(padded(MAX_BODY_BYTES)), **{"Content-Encoding": encoding})
+    too_large = echo(client, compress(padded(MAX_BODY_BYTES + 1)), **{"Content-Encoding": encoding})
+    bomb = echo(client, compress(bytes(20_000_000)), **{"Content-Encoding": encoding})
+
+    assert fits.status_code == 200
+    assert [one.json()["code"] for one in (too_large, bomb)] == ["body_too_large"] * 2
+
+
+@pytest.mark.parametrize(
+    ("encoding", "status", "code"),
+    [
+        ("gzip", 400, "content_encoding_invalid"),
+        ("br", 400, "content_encoding_invalid"),
+        ("zstd", 415, "content_encoding_unsupported"),
+        ("gzip, br", 415, "content_encoding_unsupported"),
+    ],
+)
+def test_what_can_not_be_inflated_says_why(client: Client, encoding: str, status: int, code: str) -> None:
+    response = echo(client, b'{"a": 1}', **{"Content-Encoding": encoding})
+
+    assert (response.status_code, response.json()["code"]) == (status, code)
 
 
 def test_no_body_is_an_empty_object(client: Client) -> None:
