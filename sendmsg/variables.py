@@ -28,7 +28,12 @@ VARIABLES: Final = (
         "http://127.0.0.1:8000",
         "How providers reach this host; an https URL turns on secure cookies and HSTS.",
     ),
-    Variable("TRUST_PROXY", boolean, "false", "Believe X-Forwarded-Proto: only behind a proxy that sets it."),
+    Variable(
+        "TRUST_PROXY",
+        boolean,
+        "false",
+        "Believe X-Forwarded-Proto and -For: only behind a proxy that sets both.",
+    ),
     Variable("DATABASE_URL", database, "postgresql://localhost/sendmsg", "The default database: messages, the truth."),
     Variable(
         "LOGS_DATABASE_URL",

@@ -14,7 +14,7 @@ from dispatch.states import State
 if TYPE_CHECKING:
     from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, Route
     from sendmsg.accounts.models import Account
-    from webhooks.models import Receipt
+    from webhooks.models import Inbound, InboundNumber, Receipt
 
 RECEIPT_SECRET = "receipt-secret-1"
 """What receipts of a connection made here are signed with."""
@@ -121,3 +121,25 @@ def make_receipt(connection: "Connection", provider_id: str, status: str, **fiel
     return Receipt.objects.create(
         connection=connection, provider_id=provider_id, status=status, **{**defaults, **fields}
     )
+
+
+def make_number(connection: "Connection", account: "Account", number: str = "+447700900001") -> "InboundNumber":
+    """One of the account's numbers, where people may write to it."""
+    from webhooks.models import InboundNumber
+
+    return InboundNumber.objects.create(connection=connection, account=account, number=number)
+
+
+def make_inbound(connection: "Connection", account: "Account | None" = None, **fields: Any) -> "Inbound":
+    """A message from a person, to a number of the account's or to nobody's."""
+    from webhooks.models import Inbound
+
+    defaults = {
+        "provider_id": f"rcv_{uuid4().hex}",
+        "channel": "sms",
+        "sender": "+447700900123",
+        "to": "+447700900001",
+        "body": "Yes please.",
+        "received_at": timezone.now(),
+    }
+    return Inbound.objects.create(connection=connection, account=account, **{**defaults, **fields})

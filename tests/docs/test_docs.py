@@ -30,7 +30,15 @@ WRITTEN = re.compile(r"\b(?:sendmsg|dispatch|webhooks|tests|docs)/[\w./-]*")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 ENDPOINT = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?]*)")
 MANAGE = re.compile(r"manage\.py (\w+)([^\n|`#]*)")
-OUTSIDE = {"GET /docs", "GET /openapi.json", "GET /healthz", "GET /readyz", "GET /metrics", "POST /webhooks/{}/{}"}
+OUTSIDE = {
+    "GET /docs",
+    "GET /openapi.json",
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /webhooks/{}/{}",
+    "POST /webhooks/{}/{}",
+}
 """Endpoints that are not of the API, so the OpenAPI document leaves them out."""
 
 

@@ -27,6 +27,8 @@ from sendmsg.sandbox.scenarios import SCENARIOS
 from sendmsg.telemetry import metrics
 from sendmsg.variables import VARIABLES
 from tests.docs.pages import CODE, DOCS, README, ROOT, codes
+from webhooks.inbound import access
+from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
 
 GOOD = {"to": "+447700900000", "body": "hello"}
@@ -145,6 +147,15 @@ def test_every_answer_to_a_webhook_is_one_that_the_code_gives() -> None:
     source = "".join(path.read_text() for path in (ROOT / "webhooks/inbound").glob("*.py"))
 
     assert documented == set(re.findall(r'(?:_refused\(|_later\(|code=)"(\w+)"', source))
+
+
+def test_what_every_provider_proves_itself_with_is_described() -> None:
+    rows = DOCS["receipts"].rows("Provider", "Proof")
+
+    assert sorted(codes(rows)) == sorted(INBOUND)
+    for slug, _, _, credentials in rows:
+        assert set(INBOUND[slug.strip("`")].secret_names) <= set(CODE.findall(credentials))
+    assert codes(DOCS["receipts"].rows("Credential")) == [access.TOKENS, access.PASSWORDS, access.ADDRESSES]
 
 
 def test_every_event_type_is_described() -> None:

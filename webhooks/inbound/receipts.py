@@ -1,8 +1,8 @@
 """The receipts pump: from the buffer to the message.
 
-Promises: a receipt leaves the buffer only when its row is committed; the same report counts once, however often it
+Promises: a webhook leaves the buffer only when its rows are committed; the same report counts once, however often it
 comes; one that overtook our own send waits until the send is settled; a final state never goes back. Several pumps
-may run.
+may run. What people wrote to us goes the same way (`webhooks.inbound.messages`).
 """
 
 import logging
@@ -17,11 +17,13 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 
 from dispatch import directory
+from dispatch.directory import Entry
 from dispatch.models import DeadLetter, ProviderReference
 from sendmsg.errors import MalformedWebhook
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
-from webhooks.inbound import matching
+from webhooks.inbound import matching, messages
+from webhooks.inbound.base import InboundMessage
 from webhooks.inbound.buffer import Buffered, Reader
 from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
@@ -44,6 +46,7 @@ class ReceiptsPump(Pump):
         with transaction.atomic():  # first: receipts that are stored already don't need Redis
             matching.match_parked()
             orphan(timezone.now())
+            messages.assemble(timezone.now())
         entries = self._reader.read(BATCH, BLOCK)
         if entries:
             with transaction.atomic():
@@ -54,19 +57,20 @@ class ReceiptsPump(Pump):
 
 
 def store(entries: Sequence[Buffered]) -> None:
-    """Write the receipts of buffered webhooks as parked rows; reports that are known already are dropped."""
+    """Write the receipts of buffered webhooks as parked rows, and their messages; what is known already is dropped."""
     connections = directory.entries()
     if any(entry.connection not in connections for entry in entries):
         directory.forget()  # the web process knew a connection that is younger than our list
         connections = directory.entries()
     rows: dict[tuple[int, str, str], Receipt] = {}
+    received: list[tuple[Entry, InboundMessage]] = []
     for entry in entries:
         connection = connections.get(entry.connection)
         if connection is None:
             _give_up(entry, "unknown_connection")
             continue
         try:
-            reports = INBOUND[connection.provider].parse(entry.payload).receipts
+            parsed = INBOUND[connection.provider].parse(entry.payload)
         except (MalformedWebhook, KeyError):
             _give_up(entry, "malformed_webhook")
             continue
@@ -74,7 +78,8 @@ def store(entries: Sequence[Buffered]) -> None:
             logger.error("webhook parser raised connection=%s", entry.connection, exc_info=error)
             _give_up(entry, "parser_error")
             continue
-        for report in reports:
+        received += [(connection, message) for message in parsed.messages]
+        for report in parsed.receipts:
             rows.setdefault(
                 (connection.id, report.provider_id, report.status.value),
                 Receipt(
@@ -84,10 +89,12 @@ def store(entries: Sequence[Buffered]) -> None:
                     error_code=report.error_code,
                     at=report.at,
                     received_at=entry.payload.at,
+                    echoed_id=report.message_id,
                 ),
             )
     # In the order of the unique index: two pumps with the same reports must not wait for each other crosswise.
     Receipt.objects.bulk_create([rows[key] for key in sorted(rows)], ignore_conflicts=True)
+    messages.store(received)
 
 
 def orphan(now: datetime) -> None:
@@ -110,5 +117,6 @@ def orphan(now: datetime) -> None:
 def _give_up(entry: Buffered, reason: str) -> None:
     """What was acknowledged and can't be processed is kept for people to read."""
     logger.error("webhook given up connection=%s reason=%s", entry.connection, reason)
-    text = entry.payload.body.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
+    content = entry.payload.body or entry.payload.query.encode()
+    text = content.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
     DeadLetter.objects.create(queue="receipts", reason=reason, task=text)
