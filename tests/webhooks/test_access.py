@@ -72,6 +72,18 @@ def test_a_secret_in_the_path_lets_in_what_nobody_signs() -> None:
     assert stored() == 1
 
 
+def test_a_token_is_in_no_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    connect("infobip", webhook_tokens=["a-token"])
+
+    with redis_away():
+        assert post("infobip/line/a-token", INFOBIP).status_code == 503
+    assert post("infobip/line/another-token", INFOBIP).status_code == 401
+    assert post("infobip/gone/a-token", INFOBIP).status_code == 404
+
+    assert "webhook not stored connection=line" in caplog.text
+    assert "token" not in caplog.text.replace("bad_token", "")
+
+
 def test_the_provider_is_told_a_url_with_the_newest_token() -> None:
     connect("infobip", webhook_tokens=["new", "old"])
 

@@ -64,8 +64,9 @@ class TestPlivo(InboundContract):
         assert self.verdict(replace(request, headers=headers))
 
     def test_a_signature_without_a_nonce_is_refused(self) -> None:
-        request = self.signed()
-        headers = {**request.headers, "x-plivo-signature-v3-nonce": ""}
+        request = self.unsigned(self.examples[0])
+        text = construct_post_url(request.url, parameters(request)).decode()
+        headers = {**request.headers, "x-plivo-signature-v3": get_signature_v3(SECRET, text, "").decode()}
 
         assert self.refused(replace(request, headers=headers)) == "bad_signature"
 
