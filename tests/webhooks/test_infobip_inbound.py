@@ -22,7 +22,6 @@ OURS = "01a208a8-1d08-7252-90a9-79f874e03b3f"
 class TestInfobip(SharedSecrets, InboundContract):
     inbound: ClassVar[InboundProvider] = InfobipInbound()
     signature_headers: ClassVar[tuple[str, ...]] = (HEADER,)
-    ignores_case: ClassVar[bool] = True
     covers_query: ClassVar[bool] = False
     covers_path: ClassVar[bool] = False
     examples: ClassVar[tuple[Example, ...]] = tuple(
@@ -31,6 +30,9 @@ class TestInfobip(SharedSecrets, InboundContract):
 
     def credentials(self, *secrets: str) -> dict[str, Any]:
         return {"webhook_secrets": list(secrets), "webhook_signature_header": "X-Infobip-Signature"}
+
+    def meaning(self, header: str) -> object:
+        return header.lower()
 
     def sign(self, request: WebhookRequest, secret: str = SECRET, algorithm: str = "sha256") -> WebhookRequest:
         digest = hmac.new(secret.encode(), request.body, algorithm).hexdigest()

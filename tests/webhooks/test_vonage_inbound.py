@@ -177,6 +177,10 @@ class TestVonageMessages(InboundContract):
         Example("vonage/messages_api_message.json"),
     )
 
+    def meaning(self, header: str) -> object:
+        scheme, _, token = header.partition(" ")
+        return scheme.lower(), token.strip()
+
     def claims(self, request: WebhookRequest) -> dict[str, Any]:
         return {
             "iat": int(NOW.timestamp()),
