@@ -268,6 +268,28 @@ def test_a_receipt_of_a_message_that_waits_in_doubt_ends_the_doubt(alice: Member
         assert (message.state, message.in_doubt) == (state, False)
 
 
+def test_a_receipt_that_echoes_our_id_finds_a_message_whose_answer_never_came(alice: Member, line: Connection) -> None:
+    message = make_message(alice.account, state=State.QUEUED, in_doubt=True, connection=line, tries=1)
+    make_attempt(message, outcome="unknown")
+    make_receipt(line, "never-told", "delivered", echoed_id=message.id)
+
+    match()
+
+    message.refresh_from_db()
+    assert (message.state, message.in_doubt) == (State.DELIVERED, False)
+    assert [one.value for one in message.references.all()] == ["never-told"]
+
+
+def test_an_echo_of_a_message_that_the_connection_never_had_is_nothing(alice: Member, line: Connection) -> None:
+    message = make_message(alice.account, state=State.QUEUED, in_doubt=True, connection=line)
+    receipt = make_receipt(line, "odd", "delivered", echoed_id=message.id)
+
+    match()
+
+    receipt.refresh_from_db()
+    assert receipt.state == PARKED
+
+
 def test_a_receipt_that_meets_a_relay_waits_for_its_turn(
     alice: Member, line: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -26,6 +26,19 @@ from webhooks.models import Receipt
 
 BATCH = 1000  # parked receipts a look
 
+# Where a provider echoes our own id, a receipt finds its message although the answer to the send, and with it the
+# provider's id, never came. Only of a message that was tried by that connection.
+ECHOED = """
+INSERT INTO dispatch_providerreference (connection_id, value, message_id)
+SELECT DISTINCT ON (r.connection_id, r.provider_id) r.connection_id, r.provider_id, r.echoed_id
+FROM webhooks_receipt r
+WHERE r.state = 'parked' AND r.echoed_id IS NOT NULL AND EXISTS (
+    SELECT FROM dispatch_attempt a WHERE a.message_id = r.echoed_id AND a.connection_id = r.connection_id
+)
+ORDER BY r.connection_id, r.provider_id
+ON CONFLICT DO NOTHING
+"""
+
 # Receipts whose message is known and settled, locked; several pumps skip each other's.
 STATEMENT = """
 SELECT r.id, f.message_id FROM webhooks_receipt r
@@ -51,6 +64,7 @@ RANK: dict[str, int] = {
 def match_parked() -> int:
     """Match what can be matched now, inside the caller's transaction; how many receipts found their message."""
     with database.cursor() as cursor:
+        cursor.execute(ECHOED)
         cursor.execute(STATEMENT, [UNSETTLED, BATCH])
         owners: dict[int, UUID] = dict(cursor.fetchall())
     if not owners:
