@@ -10,7 +10,6 @@ from django.test import Client
 
 from dispatch import directory
 from dispatch.models import Message
-from dispatch.providers import registry
 from dispatch.providers.sinch import reference
 from dispatch.states import State
 from tests.cast import Member
@@ -51,13 +50,9 @@ every_provider = pytest.mark.parametrize("kind", IDS, ids=lambda kind: kind.inbo
 
 @pytest.fixture(autouse=True)
 def _known(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Also a provider whose adapter is still to come, and a certificate for SNS."""
-    adapters = dict(registry.PROVIDERS)
-    monkeypatch.setattr(registry, "PROVIDERS", {"aws": adapters["sendmsg"], **adapters})
+    """The certificate of SNS."""
     monkeypatch.setattr(sns, "fetch", Internet().fetch)
-    registry.get.cache_clear()
     yield
-    registry.get.cache_clear()
     directory.forget()
 
 
