@@ -50,7 +50,8 @@ class Line:
         self._unsettled = 0
         self._settled = threading.Condition()
         self._closing = False
-        threading.Thread(target=self._run, name=f"settle-{entry.name}", daemon=True).start()
+        self._settler = threading.Thread(target=self._run, name=f"settle-{entry.name}", daemon=True)
+        self._settler.start()
 
     def take(self, held: Sequence[Held]) -> None:
         """Send these messages as soon as their turns come; returns before that. A closed line hands them back."""
@@ -83,6 +84,10 @@ class Line:
             self._closing = True
         self._pool.shutdown(wait=False)
         self._events.put(None)
+
+    def wait_closed(self, seconds: float) -> None:
+        """After `close`: until the last answer is settled and the database is let go of, `seconds` at the most."""
+        self._settler.join(seconds)
 
     def _submit(self, call: Call) -> None:
         try:

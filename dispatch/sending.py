@@ -66,10 +66,12 @@ def drain(seconds: float) -> bool:
     return wait_settled(seconds)
 
 
-def close_all() -> None:
-    """Let go of every line; what is under way is still settled."""
+def close_all(seconds: float) -> None:
+    """Let go of every line; what is under way is still settled, which takes `seconds` at the most."""
     with _lines_lock:
         lines = list(_lines.values())
         _lines.clear()
     for open_line in lines:
         open_line.close()
+    for open_line in lines:
+        open_line.wait_closed(seconds)

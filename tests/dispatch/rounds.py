@@ -37,7 +37,7 @@ def refuses(code: str, status: int = 422) -> Fault:
 @contextmanager
 def connected(**scripts: tuple[Mapping[str, Any], Fault]) -> Iterator[dict[str, FaultServer]]:
     """Connections by these names, each with its fields and how its provider behaves; the servers, by name."""
-    sending.close_all()
+    sending.close_all(20)
     pacing._own_pauses.clear()
     with ExitStack() as stack:
         servers = {}
@@ -45,7 +45,7 @@ def connected(**scripts: tuple[Mapping[str, Any], Fault]) -> Iterator[dict[str, 
             servers[name] = stack.enter_context(FaultServer(fault))
             make_connection(name, base_url=servers[name].url, **fields)
         yield servers
-        sending.close_all()
+        sending.close_all(20)
 
 
 def turn() -> int:

@@ -29,9 +29,9 @@ def provider() -> Iterator[Sandbox]:
 
 
 @pytest.fixture(autouse=True)
-def line(provider: Sandbox) -> Connection:
-    sending.close_all()
-    return make_connection(name="sendmsg", base_url=provider.url, credentials={"api_key": KEY})
+def line(provider: Sandbox, clean_redis: object) -> Iterator[Connection]:
+    yield make_connection(name="sendmsg", base_url=provider.url, credentials={"api_key": KEY})
+    sending.close_all(20)
 
 
 def released(alice: Member, number: str, **fields: object) -> Message:

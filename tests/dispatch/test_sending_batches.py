@@ -18,11 +18,11 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 @pytest.fixture
 def provider() -> Iterator[FaultServer]:
-    sending.close_all()
+    sending.close_all(20)
     with FaultServer(Infobip().accept) as server:
         make_connection(name="batches", provider="infobip", base_url=server.url, credentials=dict(Infobip.credentials))
         yield server
-        sending.close_all()
+        sending.close_all(20)
 
 
 def released(alice: Member, count: int, body: str) -> list[Message]:
