@@ -14,6 +14,7 @@ from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 from drf_spectacular.generators import SchemaGenerator
 
+from dispatch import declarations, declarations_apply
 from dispatch.serializers import MessageDocument, NewMessage
 from sendmsg import __version__
 from sendmsg.api.codes import KINDS
@@ -192,6 +193,19 @@ def test_the_example_environment_starts_once_its_secrets_are_filled_in(
     monkeypatch.setenv("SECRET_KEY", "x")
     monkeypatch.setenv("CREDENTIALS_KEYS", "A" * 43 + "=")
     assert read_environment(VARIABLES, dotenv)["BROKER_URL"].startswith("amqp://")
+
+
+@pytest.mark.django_db
+def test_the_file_of_connections_that_is_shown_can_be_applied(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "twilio").write_text("token")
+    for name in ("TWILIO_SID", "VONAGE_KEY", "VONAGE_SECRET"):
+        monkeypatch.setenv(name, "a-value")
+    [text] = DOCS["operations"].blocks("yaml")
+
+    declared = declarations.parse(text.replace("/run/secrets", str(tmp_path)))
+
+    assert "+ route one-time codes" in declarations_apply.apply(declared, by="cli:test")
+    assert declarations_apply.apply(declared, by="cli:test") == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda path: path.name)
