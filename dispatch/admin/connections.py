@@ -112,8 +112,7 @@ class ConnectionAdmin(Pausing, _Admin):
     @admin.display(description="weight", ordering="weight")
     def share(self, connection: Any) -> SafeString:
         """With what is left of it."""
-        text = f"{connection.weight} x {connection.health.factor:.2f}"
-        return format_html('<span class="number">{}</span>', text)
+        return format_html('<span class="number">{}</span>', health.weight(connection, connection.health))
 
     @admin.display(description="keys", ordering="sandbox")
     def keys(self, connection: Connection) -> str:

@@ -8,10 +8,11 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dispatch import breaker, pacing
+from dispatch import pacing
 from dispatch.breaker import Health
 from dispatch.models import Connection, ConnectionEvent, Message
 from dispatch.states import State
+from dispatch.vitals import vitals
 from dispatch.vocabulary import BreakerState
 
 HISTORY: Final = 30  # lines on a connection's page
@@ -19,14 +20,14 @@ _COLOURS: Final = {BreakerState.CLOSED: "good", BreakerState.HALF_OPEN: "warn", 
 
 
 class HealthList(ChangeList):
-    """The rows of a page of connections get a `health` each."""
+    """The rows of a page of connections get a `health` each; None while it is not known."""
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
         rows: list[Any] = list(self.result_list)
-        found = breaker.read([row.name for row in rows])
+        found = vitals([row.name for row in rows])
         for row in rows:
-            row.health = found[row.name]
+            row.health = found.get(row.name)
         self.result_list = rows
 
 
@@ -40,16 +41,17 @@ class Panel:
 
 def panel(connection: Connection) -> Panel:
     """What is known of a connection now."""
-    health = breaker.read([connection.name])[connection.name]
+    known = vitals([connection.name]).get(connection.name)
+    health = known or Health()
     under_way = Message.objects.filter(connection=connection, state__in=[State.RELEASED, State.SENDING]).count()
     throttled = connection.name in pacing.paused([connection.name])
     return Panel(
         facts=[
             ("State", state(connection)),
-            ("Breaker", light(health)),
+            ("Breaker", light(known)),
             ("In this state for", span(health.since) if health.since else "-"),
             ("Throttled by the provider", "yes" if throttled else "no"),
-            ("Weight", f"{connection.weight} x {health.factor:.2f} = {connection.weight * health.factor:.0f}"),
+            ("Weight", weight(connection, known)),
             ("Latency", f"{health.latency * 1000:.0f} ms" if health.latency else "-"),
             ("Pace", f"{health.pace:.1f} messages a second" if health.pace else "-"),
             ("Under way", f"{under_way} messages"),
@@ -69,8 +71,15 @@ def state(connection: Connection) -> SafeString:
     return coloured("good", "enabled")
 
 
-def light(health: Health) -> SafeString:
+def weight(connection: Connection, health: Health | None) -> str:
+    """With what is left of it."""
+    return f"{connection.weight} x {health.factor:.2f}" if health else str(connection.weight)
+
+
+def light(health: Health | None) -> SafeString:
     """The breaker's state, with what opened it."""
+    if health is None:
+        return coloured("off", "not known: Redis is away")
     why = f": {health.reason}" if health.reason else ""
     return coloured(_COLOURS[health.state], f"{health.state.label}{why}")
 

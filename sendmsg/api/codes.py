@@ -70,7 +70,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "message_not_cancelable": Kind(409, "Too late to cancel", "The message has left or is final already."),
         "dead_letter_handled": Kind(409, "Handled already", "The dead letter was replayed or discarded before."),
         "message_not_replayable": Kind(
-            409, "Not replayable", "The message may have been sent, or is neither failed nor expired any more."
+            409, "Not replayable", "The message may have been sent, or is not failed, expired or unknown any more."
         ),
         "throttled": Kind(429, "Too many requests", "Slow down: Retry-After says how long."),
         # Us

@@ -17,6 +17,8 @@ from sendmsg import encryption
 from tests.cast import Member
 from tests.factories import make_connection, make_route
 from tests.faults import FaultServer, answer, json_answer
+from tests.outages import redis_away
+from tests.parallel import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -255,6 +257,23 @@ class TestApply:
         with pytest.raises(CommandError, match="can't be read: No such file"):
             run("apply", "/not/there.yaml")
 
+    def test_standard_input_is_a_file_too(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        with file.open() as text:
+            monkeypatch.setattr("sys.stdin", text)
+
+            assert run("apply", "-").startswith("+ connection line")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_deploys_at_once_take_turns(file: Path) -> None:
+    found: list[str] = []
+
+    in_threads(4, lambda number: found.append(run("apply", str(file))))
+
+    assert sorted(lines.startswith("+ connection line") for lines in found) == [False, False, False, True]
+    assert found.count("nothing to change\n") == 3
+    assert RouteStep.objects.count() == 2
+
 
 @pytest.mark.usefixtures("clean_redis")
 class TestList:
@@ -271,6 +290,17 @@ class TestList:
         line, off = (" ".join(" ".join(row).split()) for row in rows)
         assert line == "line sendmsg eu yes no open (connection_refused, 5 of 5) 50 x 0.05 30/s 250 ms"
         assert off == "off sendmsg - no yes: holidays closed 100 x 1.00 - -"
+
+    def test_what_is_not_known_is_not_called_well(self) -> None:
+        make_connection("line")
+        error = io.StringIO()
+        output = io.StringIO()
+
+        with redis_away():
+            call_command("providers", "list", stdout=output, stderr=error)
+
+        assert "Redis is away" in error.getvalue()
+        assert output.getvalue().splitlines()[1].split() == ["line", "sendmsg", "-", "yes", "no", "?", "100", "-", "-"]
 
 
 class TestByHand:

@@ -1,5 +1,6 @@
 """`manage.py providers`: connections and routes from a file, and what an operator does to connections by hand."""
 
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,6 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dispatch import (
-    breaker,
     checkup,
     declarations,
     declarations_apply,
@@ -16,9 +16,11 @@ from dispatch import (
     history,
     rotation,
 )
+from dispatch.breaker import Health
 from dispatch.declarations_schema import DeclarationError
 from dispatch.management.operator import operator
 from dispatch.models import Connection
+from dispatch.vitals import vitals
 
 MAX_WEIGHT = 32_767  # what the column holds
 COLUMNS = ("name", "provider", "region", "enabled", "paused", "breaker", "weight", "rate", "latency")
@@ -74,8 +76,10 @@ class Command(BaseCommand):
 
     def _list(self, options: dict[str, Any]) -> None:
         rows = list(Connection.objects.defer("credentials"))
-        health = breaker.read([row.name for row in rows])
-        table = [COLUMNS, *(_row(row, health[row.name]) for row in rows)]
+        found = vitals([row.name for row in rows])
+        if rows and not found:
+            self.stderr.write("Redis is away: how connections do is not known.")
+        table = [COLUMNS, *(_row(row, found.get(row.name)) for row in rows)]
         widths = [max(len(line[at]) for line in table) for at in range(len(COLUMNS))]
         for line in table:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -118,10 +122,13 @@ class Command(BaseCommand):
 
 
 def _text(path: str) -> str:
-    """Of the file, as far as it can be anybody's: one character more than is taken."""
+    """One character more than is taken, at most."""
+    most = declarations_schema.MAX_FILE + 1
     try:
-        with Path("/dev/stdin" if path == "-" else path).open(encoding="utf-8") as file:
-            return file.read(declarations_schema.MAX_FILE + 1)
+        if path == "-":
+            return sys.stdin.read(most)
+        with Path(path).open(encoding="utf-8") as file:
+            return file.read(most)
     except (OSError, ValueError) as error:
         raise CommandError(f"{path} can't be read: {getattr(error, 'strerror', None) or 'it is no text'}.") from None
 
@@ -138,7 +145,8 @@ def _unknown(name: str) -> str:
     return f'There is no connection "{name}". There are: {", ".join(names) or "none"}.'
 
 
-def _row(row: Connection, health: breaker.Health) -> tuple[str, ...]:
+def _row(row: Connection, known: Health | None) -> tuple[str, ...]:
+    health = known or Health()
     state = health.state.label + (f" ({health.reason})" if health.reason else "")
     return (
         row.name,
@@ -146,8 +154,8 @@ def _row(row: Connection, health: breaker.Health) -> tuple[str, ...]:
         row.region or "-",
         "yes" if row.enabled else "no",
         (f"yes: {row.pause_reason}" if row.pause_reason else "yes") if row.paused_at else "no",
-        state,
-        f"{row.weight} x {health.factor:.2f}",
+        state if known else "?",
+        f"{row.weight} x {health.factor:.2f}" if known else str(row.weight),
         f"{row.rate:g}/s" if row.rate is not None else "-",
         f"{health.latency * 1000:.0f} ms" if health.latency else "-",
     )

@@ -18,6 +18,7 @@ from dispatch.models import Connection, ConnectionEvent
 from dispatch.states import State
 from sendmsg.accounts.models import Account
 from tests.factories import make_connection, make_message, make_reference, make_route
+from tests.outages import redis_away
 
 pytestmark = pytest.mark.django_db
 ADD = "admin:dispatch_connection_add"
@@ -264,7 +265,7 @@ class TestHealth:
         facts = dict(page.context["panel"].facts)
         assert "open: connection_refused, 5 of 5" in facts["Breaker"]
         assert (facts["Latency"], facts["Under way"]) == ("250 ms", "1 messages")
-        assert facts["Weight"] == "50 x 0.05 = 2"
+        assert facts["Weight"] == "50 x 0.05"
         assert [event.change for event in page.context["panel"].history] == ["opened", "weighed"]
         for text in ("100 to 50", "breaker opened", ">UK<"):
             assert text in page.text
@@ -274,6 +275,17 @@ class TestHealth:
     )
     def test_a_span_is_as_exact_as_a_glance_needs(self, seconds: float, text: str) -> None:
         assert health.span(seconds) == text
+
+    def test_what_is_not_known_is_not_called_well(self, admin_client: Client) -> None:
+        row = make_connection("line")
+
+        with redis_away():
+            pages = [admin_client.get(url) for url in (reverse(LIST), page_of(row))]
+
+        for page in pages:
+            assert page.status_code == 200
+            assert "not known: Redis is away" in page.text
+            assert ">closed<" not in page.text
 
     def test_a_new_connection_has_none(self, admin_client: Client) -> None:
         assert "panel" not in admin_client.get(reverse(ADD)).context
