@@ -139,7 +139,7 @@ def test_make_targets_that_are_named_exist(page: Page) -> None:
     lines = [*page.words, *(line for block in page.blocks("bash") for line in block.splitlines())]
 
     for line in lines:
-        if made := re.match(r"make ((?:[a-z]+\b ?)+)", line):
+        if made := re.match(r"make ((?:[a-z-]+\b ?)+)", line):
             assert set(made[1].split()) <= targets, line
 
 
