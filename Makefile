@@ -17,7 +17,7 @@ PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test drill-failover check format lock FORCE
+.PHONY: help run test drill-failover drill-pacing check format lock FORCE
 unexport PYTHONHOME PYTHONPATH
 MAKEFLAGS += --no-print-directory
 
@@ -43,6 +43,9 @@ test: .venv/.test ## Run the tests against real servers (ARGS="-k receipts")
 
 drill-failover: .venv/.test ## Drop a provider twice amid 5,000 messages, and check what became of them (ARGS="--messages 1000")
 	@exec $(PY) -m tests.drills.failover $(ARGS)
+
+drill-pacing: .venv/.test ## Measure a limit over five workers, a provider that hangs, and a crowd of 100,000
+	@exec $(PY) -m tests.drills.pacing
 
 check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
 	$(PY) -m ruff check

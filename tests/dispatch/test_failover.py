@@ -10,7 +10,7 @@ from django.db import connection as database
 from django.utils import timezone
 from pytest_django.fixtures import Settings
 
-from dispatch import breaker, calls, deadlines, leases, lines, relay, routes
+from dispatch import breaker, calls, deadlines, leases, lines, pacing, relay, routes
 from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, RouteStep
 from dispatch.rematch import subject_of
 from dispatch.states import State
@@ -26,7 +26,8 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("
 
 
 @pytest.fixture(autouse=True)
-def quick(settings: Settings) -> None:
+def quick(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(breaker, "KEPT", 0.0)
     settings.READ_TIMEOUT, settings.TOTAL_TIMEOUT, settings.RETRY_BASE = 0.3, 0.5, 0.01
 
 
@@ -305,6 +306,36 @@ def test_without_redis_a_worker_keeps_messages_from_a_provider_that_fell(alice: 
             assert len(servers["first"].requests) == failed
     finally:
         redis.client.cache_clear()
+
+
+def test_with_every_provider_down_a_message_waits_for_its_deadline_and_expires(alice: Member) -> None:
+    with connected(first=(TELNYX, answer(503)), second=(TELNYX, answer(503))):
+        ordered("first", "second")
+        waiting = [fresh(alice) for _ in range(12)]
+        for _ in range(3):
+            turn()
+        assert turn() == 0  # both breakers are open
+        message = now_of(waiting[0])
+        assert message.state == State.QUEUED
+        deadlines.end_overdue(message.expires_at + timedelta(seconds=1))
+
+    assert {now_of(one).state for one in waiting} == {State.EXPIRED}
+    assert DeadLetter.objects.count() == 12
+
+
+def test_too_many_requests_pauses_a_connection_for_as_long_as_it_said(alice: Member) -> None:
+    with connected(first=(TELNYX, json_answer(429, {}, {"Retry-After": "30"})), second=(TELNYX, takes)) as servers:
+        ordered("first", "second")
+        messages = [fresh(alice) for _ in range(3)]
+        turn()
+        asked_first = len(servers["first"].requests)
+        left = redis.client().pttl(pacing._pause_key("first"))
+        turn(), turn()
+
+        assert {now_of(one).state for one in messages} == {State.SENT}
+        assert len(servers["first"].requests) == asked_first
+    assert 29_000 < left <= 30_000
+    assert breaker.read(["first"])["first"].state == "closed"  # it is well, and busy
 
 
 def test_a_recovered_provider_gets_its_share_back(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:

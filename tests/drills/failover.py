@@ -188,7 +188,7 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 
 @contextmanager
-def running_stack() -> Iterator[Stack]:
+def running_stack(**environment: str) -> Iterator[Stack]:
     """Every process on servers of its own; nothing is left behind."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sendmsg drill ")))
@@ -205,7 +205,7 @@ def running_stack() -> Iterator[Stack]:
             "drill",
             rabbitmq.node.create_vhost("drill"),
         )
-        stack = Stack(servers, folder, **PATIENCE)
+        stack = Stack(servers, folder, **{**PATIENCE, **environment})
         cleanup.callback(stack.stop)
         stack.start()
         yield stack
