@@ -16,7 +16,6 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
-from django.utils import timezone
 
 from dispatch import attempts, breaker, calls, pacing
 from dispatch.attempts import Settlement
@@ -55,13 +54,6 @@ class Line:
 
     def take(self, held: Sequence[Held]) -> None:
         """Send these messages as soon as their turns come; returns before that. A closed line hands them back."""
-        with self._settled:
-            closed = self._closing
-            self._unsettled += 0 if closed else len(held)
-        if closed:
-            now = timezone.now()
-            attempts.settle([Settlement(item.claim, NotSent(), now) for item in held])
-            return
         lease = Lease()
         groups = calls.groups(held, self.provider.capabilities.batch_size)
         slots = pacing.book(self.entry.name, calls.pace_of(self.entry), [calls.wish(group) for group in groups])
@@ -69,6 +61,12 @@ class Line:
             Call(self.entry, self.provider, self._habit, group, lease, slot)
             for group, slot in zip(groups, slots, strict=True)
         ]
+        with self._settled:
+            closed = self._closing
+            self._unsettled += 0 if closed else len(held)
+        if closed:
+            attempts.settle([one for call in made for one in calls.not_sent(call, NotSent()).settlements])
+            return
         self._events.put(made)
         for call in made:
             self._submit(call)
@@ -100,7 +98,10 @@ class Line:
     def _run(self) -> None:
         try:
             while not self._over():
-                self._turn()
+                try:
+                    self._turn()
+                except Exception:  # whatever it is, the answers that follow must be settled
+                    logger.exception("line stumbled connection=%s", self.entry.name)
         finally:
             self.provider.close()
             connections.close_all()

@@ -105,7 +105,14 @@ class Drill:
         return [float(seconds) for (seconds,) in rows]
 
     def known(self, sender: str, url: str) -> None:
-        eventually(lambda: self.stack.send(**{"from": sender}) in self.stack.received(url), "it is known", 60, every=2)
+        """Wait until what this sender sends arrives there: each process notices a new route within seconds."""
+
+        def arrive() -> bool:
+            ids = self.post(sender, 10)
+            self.stack.settled(ids)
+            return set(ids) <= set(self.stack.received(url))
+
+        eventually(arrive, f"messages of {sender} go their way", 60, every=1)
 
 
 def _p95(seconds: Sequence[float]) -> float:
