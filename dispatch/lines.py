@@ -112,18 +112,20 @@ class Line:
 
     def _turn(self) -> None:
         answered = self._gather()
-        results = [self._result(future, call) for call, future in answered]
         self._under_way.difference_update(call for call, _ in answered)
-        observed = [result.observed for result in results if result.observed is not None]
-        observed += [late for call in self._under_way if (late := call.overdue()) is not None]
-        if observed:
-            breaker.record(self.entry.name, observed)
-        if results:
-            self._settle([settlement for result in results for settlement in result.settlements])
+        try:
+            results = [self._result(future, call) for call, future in answered]
+            if results:
+                self._settle([settlement for result in results for settlement in result.settlements])
+            self._renew()
+            observed = [result.observed for result in results if result.observed is not None]
+            observed += [late for call in self._under_way if (late := call.overdue()) is not None]
+            if observed:
+                breaker.record(self.entry.name, observed)
+        finally:
             with self._settled:
                 self._unsettled -= sum(len(call.group) for call, _ in answered)
                 self._settled.notify_all()
-        self._renew()
 
     def _gather(self) -> list[Answered]:
         """What was answered since the last turn. Waits for a first answer, and a moment for others that may come."""
