@@ -7,8 +7,10 @@ import pytest
 from tests.stack.stack import Stack
 from tests.waiting import eventually
 
-RATE = 20  # segments a second
+RATE = 10  # segments a second
+SLACK = 0.3  # seconds that the first call may have been late
 SENDER = "Paced"
+CROWD = 20_000
 
 
 @pytest.fixture
@@ -34,29 +36,36 @@ def test_five_workers_together_keep_a_connections_rate(stack: Stack, paced: str)
 
     times = sorted(one["sent_at"] for key, one in stack.received(paced).items() if key in set(ids))
     assert len(times) == len(ids)
-    assert max(sum(start <= other < start + 1 for other in times) for start in times) <= RATE + 1
+    # However long a busy machine holds a call back, none may be ahead of its turn; the drill measures single seconds.
+    ahead = [number / RATE - (at - times[0]) for number, at in enumerate(times)]
+    assert max(ahead) < SLACK
     tries = stack.sql("SELECT max(failures) FROM dispatch_message WHERE id = ANY(%s::uuid[])", ids)
     assert tries == [(0,)]
 
 
-def test_what_is_urgent_overtakes_another_accounts_crowd(stack: Stack) -> None:
+@pytest.fixture
+def crowd(stack: Stack) -> Iterator[None]:
+    """Bulk messages of another account, some on their way and most of them queued; gone afterwards."""
     stack.run("from sendmsg.accounts.models import Account\nAccount.objects.get_or_create(name='Crowd')")
-    stack.queue("Crowd", 20_000)
-    eventually(lambda: crowd(stack, "sent", "delivered") > 100, "the crowd is on its way", 30)
+    stack.queue("Crowd", CROWD)
+    eventually(lambda: of_crowd(stack, "sent", "delivered") > 20, "the crowd is on its way", 60)
+    yield
+    stack.sql(
+        "DELETE FROM dispatch_message m USING accounts_account a"
+        " WHERE a.id = m.account_id AND a.name = 'Crowd' AND m.state = 'queued'"
+    )
+    eventually(lambda: of_crowd(stack, "queued", "released", "sending") == 0, "the rest is taken", 60)
 
+
+def test_what_is_urgent_overtakes_another_accounts_crowd(stack: Stack, crowd: None) -> None:
     high = [stack.send(priority="high") for _ in range(5)]
     normal = [stack.send() for _ in range(5)]
 
     assert stack.settled([*high, *normal], 60) == {"delivered": 10}
-    assert crowd(stack, "queued") > 10_000
-    stack.sql(
-        "DELETE FROM dispatch_message m USING accounts_account a WHERE a.id = m.account_id AND a.name = 'Crowd'"
-        " AND m.state = 'queued'"
-    )
-    eventually(lambda: crowd(stack, "released", "sending", "sent") == 0, "the rest has arrived", 60)
+    assert of_crowd(stack, "queued") > CROWD / 2
 
 
-def crowd(stack: Stack, *states: str) -> int:
+def of_crowd(stack: Stack, *states: str) -> int:
     [(count,)] = stack.sql(
         "SELECT count(*) FROM dispatch_message m JOIN accounts_account a ON a.id = m.account_id"
         " WHERE a.name = 'Crowd' AND m.state = ANY(%s)",
