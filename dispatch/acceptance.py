@@ -1,6 +1,6 @@
 """Accepting a message: one committed row is the whole promise of a 202. No broker, no provider, no network."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -30,9 +30,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     subject, carriers = subject_of(client, wanted), Carriers()
     refuse_unsuited(carriers.judge(subject, wanted["body"]))
     now = timezone.now()
-    send_at = wanted.get("send_at")
-    due_at = max(send_at, now) if send_at else now
-    validity = timedelta(seconds=wanted["valid_for"]) if "valid_for" in wanted else settings.DEFAULT_VALIDITY
+    due_at, expires_at = schedule(wanted, now)
     message = Message.objects.create(
         account_id=subject.account_id,
         test=subject.test,
@@ -46,9 +44,9 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         priority=subject.priority,
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
-        send_at=send_at,
+        send_at=wanted.get("send_at"),
         due_at=due_at,
-        expires_at=due_at + validity,
+        expires_at=expires_at,
         created_at=now,
         updated_at=now,
     )
@@ -56,6 +54,14 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
     transaction.on_commit(lambda: _after_commit(message, due_at <= now))
     return message
+
+
+def schedule(wanted: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:
+    """When what is accepted now is due, and when its time is over."""
+    send_at = wanted.get("send_at")
+    due_at = max(send_at, now) if send_at else now
+    validity = timedelta(seconds=wanted["valid_for"]) if "valid_for" in wanted else settings.DEFAULT_VALIDITY
+    return due_at, due_at + validity
 
 
 def subject_of(client: Client, wanted: dict[str, Any]) -> Subject:

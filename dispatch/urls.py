@@ -1,9 +1,10 @@
 from django.urls import path
 
-from dispatch import dead_letter_views, views
+from dispatch import bulk_views, dead_letter_views, views
 
 urlpatterns = [
     path("messages", views.MessagesView.as_view(), name="messages"),
+    path("messages/batch", bulk_views.BatchView.as_view(), name="message-batch"),
     path("messages/<uuid:message_id>", views.MessageView.as_view(), name="message"),
     path("messages/<uuid:message_id>/events", views.EventsView.as_view(), name="message-events"),
     path("messages/<uuid:message_id>/cancel", views.CancelView.as_view(), name="message-cancel"),

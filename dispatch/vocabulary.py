@@ -16,6 +16,16 @@ class Priority(IntegerChoices):
     BULK = 2, "bulk"
 
 
+class BroadcastState(TextChoices):
+    """Whether the messages of a broadcast may leave."""
+
+    RUNNING = "running", "running"
+    PAUSED = "paused", "paused"  # what waits is held; what was handed to a worker goes on
+    CANCELING = "canceling", "canceling"  # held, and taken back batch by batch
+    CANCELED = "canceled", "canceled"
+    FINISHED = "finished", "finished"  # nothing of it waits or is under way; receipts may still come
+
+
 class AttemptOutcome(TextChoices):
     """How one try at a provider ended; an attempt without one is still under way."""
 

@@ -1,5 +1,6 @@
 """The rows that dispatch stands on, a file for each kind."""
 
+from dispatch.models.broadcasts import Broadcast, BroadcastDraft
 from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, ConnectionEvent
 from dispatch.models.dead_letters import DeadLetter
 from dispatch.models.messages import Attempt, Message, ProviderReference
@@ -9,6 +10,8 @@ __all__ = [
     "BASE_URL",
     "CONNECTION_NAME",
     "Attempt",
+    "Broadcast",
+    "BroadcastDraft",
     "Connection",
     "ConnectionEvent",
     "DeadLetter",

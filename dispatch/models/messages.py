@@ -7,6 +7,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from uuid_utils.compat import uuid7
 
+from dispatch.models.broadcasts import Broadcast
 from dispatch.models.connections import Connection
 from dispatch.states import State
 from dispatch.vocabulary import AttemptOutcome, Channel, Priority
@@ -19,6 +20,7 @@ class Message(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     test = models.BooleanField(default=False, help_text="Made with a test key: only ever reaches a sandbox.")
+    broadcast = models.ForeignKey(Broadcast, null=True, on_delete=models.PROTECT, db_index=False)
     channel = models.CharField(max_length=10, choices=Channel.choices)
     to = models.CharField(max_length=16, help_text="E.164")
     sender = models.CharField(max_length=16, blank=True)
@@ -92,6 +94,12 @@ class Message(models.Model):
                 fields=["account", "client_reference", "-id"],
                 name="message_account_reference",
                 condition=~models.Q(client_reference=""),
+            ),
+            # Counts a broadcast's messages by state, and finds those to hold and to let go.
+            models.Index(
+                fields=["broadcast", "state", "lane"],
+                name="message_broadcast",
+                condition=models.Q(broadcast__isnull=False),
             ),
             # For people who look for trouble: partial, so a message that simply delivers touches none of them.
             models.Index(fields=["error_code", "-id"], name="message_error", condition=~models.Q(error_code="")),

@@ -35,7 +35,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "encoding_invalid": Kind(400, "Invalid UTF-8", "The body is not valid UTF-8."),
         "text_invalid": Kind(400, "Invalid text", "A text has a NUL character or half of a surrogate pair."),
         "length_required": Kind(411, "Length required", "This server needs a Content-Length for a request's body."),
-        "body_too_large": Kind(413, "Body too large", "The body is larger than 64 kB, as it came or inflated."),
+        "body_too_large": Kind(
+            413, "Body too large", "The body, as it came or inflated, is larger than it may be."
+        ),
         "media_type_unsupported": Kind(
             415, "Unsupported media type", "The body must be application/json: say so in Content-Type."
         ),
@@ -47,6 +49,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         # The request as fields
         "validation_failed": Kind(400, "Validation failed", "`errors` names each field that can't be accepted."),
         "cursor_invalid": Kind(400, "Invalid cursor", "This API gave no such cursor: start without one."),
+        "batch_rejected": Kind(422, "Batch rejected", "A message can't be accepted, and all or nothing was asked for."),
+        "broadcast_rejected": Kind(
+            422, "Broadcast rejected", "Recipients can't be accepted: none of them, or all or nothing was asked for."
+        ),
+        "upload_invalid": Kind(400, "Upload invalid", "The stream can't be read as lines; `detail` names the line."),
         "idempotency_key_invalid": Kind(
             400, "Invalid idempotency key", "An Idempotency-Key has 1 to 255 visible ASCII characters."
         ),
@@ -68,6 +75,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "method_not_allowed": Kind(405, "Method not allowed", "This address has no such method: see Allow."),
         "not_acceptable": Kind(406, "Not acceptable", "Answers are JSON: the request's Accept excludes it."),
         "message_not_cancelable": Kind(409, "Too late to cancel", "The message has left or is final already."),
+        "broadcast_over": Kind(409, "Over already", "The broadcast is finished or canceled, or about to be."),
         "dead_letter_handled": Kind(409, "Handled already", "The dead letter was replayed or discarded before."),
         "message_not_replayable": Kind(
             409, "Not replayable", "The message may have been sent, or is not failed, expired or unknown any more."

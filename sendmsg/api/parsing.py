@@ -1,18 +1,19 @@
 """Strict JSON: what is accepted has one meaning, everywhere, and can be stored.
 
-At most 64 kB of UTF-8, also once it is inflated, declared as application/json, an object at the top, no key twice,
-numbers that exist, texts that Postgres can hold. Everything else is refused with a code of its own; nothing is
-repaired or guessed.
+At most 64 kB of UTF-8 (more where a view says so), also once it is inflated, declared as application/json, an object at
+the top, no key twice, numbers that exist, texts that Postgres can hold. Everything else is refused with a code of its
+own; nothing is repaired or guessed.
 """
 
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from io import BytesIO
-from typing import IO, Any, NoReturn
+from typing import IO, Any, ClassVar, NoReturn
 
 from django.core.handlers.wsgi import WSGIRequest
 from django.http import HttpRequest, HttpResponseBase
+from django.urls import Resolver404, resolve
 from django.utils.http import parse_header_parameters
 from rest_framework.parsers import BaseParser
 
@@ -27,21 +28,22 @@ _MEDIA_TYPE = "application/json"
 
 
 class StrictJSONParser(BaseParser):
-    """DRF parser. Raises `Problem` and nothing else."""
+    """DRF parser. Raises `Problem` and nothing else. A view that needs more bytes takes a subclass."""
 
     media_type = _MEDIA_TYPE
+    max_bytes: ClassVar[int] = MAX_BODY_BYTES
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
     ) -> dict[str, Any]:
         """The body as a dict of plain JSON values."""
         request = (parser_context or {}).get("request")
-        _check_headers(media_type or "")
+        check_headers(media_type or "", self.media_type)
         encoding = "" if request is None else request.headers.get("Content-Encoding", "")
         try:
-            return loads(inflate(read_bounded(stream), encoding, MAX_BODY_BYTES))
+            return loads(inflate(read_bounded(stream, self.max_bytes), encoding, self.max_bytes))
         except InflateError as error:
-            raise Problem(error.code) from None
+            raise too_large(self.max_bytes) if error.code == "body_too_large" else Problem(error.code) from None
 
 
 def loads(raw: bytes) -> dict[str, Any]:
@@ -70,23 +72,28 @@ def loads(raw: bytes) -> dict[str, Any]:
     return value
 
 
-def read_bounded(stream: IO[Any]) -> bytes:
+def read_bounded(stream: IO[Any], limit: int = MAX_BODY_BYTES) -> bytes:
     """All of the stream, counted while it is read: what a header claims about its length is not believed."""
     chunks: list[bytes] = []
-    left = MAX_BODY_BYTES + 1
+    left = limit + 1
     while left and (chunk := stream.read(left)):
         chunks.append(chunk)
         left -= len(chunk)
     if not left:
-        raise Problem("body_too_large")
+        raise too_large(limit)
     return b"".join(chunks)
+
+
+def too_large(limit: int) -> Problem:
+    return Problem("body_too_large", f"The body is larger than {limit // 1024} kB.")
 
 
 class ChunkedBodyMiddleware:
     """Lets Django see a chunked body, which it takes for an empty one.
 
-    Bounded by `MAX_BODY_BYTES` whatever the address: browsers, and so the admin, never send chunks. Behind a
-    server that does not decode them (Django's development server), the client is asked for a length.
+    Bounded by `MAX_BODY_BYTES`: browsers, and so the admin, never send chunks. Where a view's parsers take more, the
+    body is left for them to read and to count, which they do after authentication. Behind a server that does not
+    decode chunks (Django's development server), the client is asked for a length.
     """
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
@@ -97,6 +104,10 @@ class ChunkedBodyMiddleware:
         if chunked and isinstance(request, WSGIRequest):
             if not request.environ.get("wsgi.input_terminated"):
                 return problem_response(Problem("length_required"))
+            if (limit := _limit_of(request.path_info)) > MAX_BODY_BYTES:
+                request._stream = request.environ["wsgi.input"]
+                request.META["CONTENT_LENGTH"] = str(limit)  # DRF only asks whether there is any
+                return self.get_response(request)
             try:
                 body = read_bounded(request.environ["wsgi.input"])
             except Problem as problem:
@@ -108,9 +119,20 @@ class ChunkedBodyMiddleware:
         return self.get_response(request)
 
 
-def _check_headers(content_type: str) -> None:
+def _limit_of(path: str) -> int:
+    """The bytes that the view at this address takes."""
+    try:
+        view = resolve(path).func
+    except Resolver404:
+        return MAX_BODY_BYTES
+    parsers = getattr(getattr(view, "cls", None), "parser_classes", ())
+    return max((getattr(parser, "max_bytes", 0) for parser in parsers), default=MAX_BODY_BYTES)
+
+
+def check_headers(content_type: str, media_type: str) -> None:
+    """What a body says of its type. Raises `Problem` unless it is that one, in UTF-8."""
     kind, parameters = parse_header_parameters(content_type)
-    if kind.lower() != _MEDIA_TYPE:  # DRF lets a wildcard through
+    if kind.lower() != media_type:  # DRF lets a wildcard through
         raise Problem("media_type_unsupported")
     if parameters.get("charset", "utf-8").lower() not in ("utf-8", "utf8"):
         raise Problem("charset_unsupported")

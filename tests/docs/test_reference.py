@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from rest_framework.exceptions import ValidationError
 
 from dispatch import leases, verdicts
+from dispatch.bulk_serializers import NewBatch
 from dispatch.providers import registry, tables
 from dispatch.serializers import MessageQuery, NewMessage
 from dispatch.states import DEAD, EDGES, FINAL, State
@@ -49,6 +50,7 @@ ODD_BODIES: tuple[dict[str, Any], ...] = (
     {"body": "hello"},
 )
 ODD_QUERIES = ("limit=1&limit=2", "client_reference=%00", "limit=abc")
+ODD_BATCHES: tuple[dict[str, Any], ...] = ({"messages": []},)
 ODD_TEXTS = (rb'{"to": "a\u0000"}', rb'{"to": "\ud800"}')
 
 
@@ -98,6 +100,7 @@ def _happened() -> set[str]:
     found = {"cursor_invalid"}  # the pager's, behind the serializer
     for serializer in (
         *(NewMessage(data=body) for body in ODD_BODIES),
+        *(NewBatch(data=body) for body in ODD_BATCHES),
         *(MessageQuery(data=QueryDict(query)) for query in ODD_QUERIES),
     ):
         with pytest.raises(ValidationError) as caught:
