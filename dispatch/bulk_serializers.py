@@ -27,7 +27,7 @@ class Unjudged(serializers.ListSerializer[Any]):
 class NewBatch(StrictSerializer):
     """The body of `POST /v1/messages/batch`."""
 
-    messages = Unjudged(child=NewMessage(), max_length=MAX_MESSAGES)
+    messages = Unjudged(child=NewMessage(), max_length=MAX_MESSAGES, help_text="At most 1,000.")
     all_or_nothing = serializers.BooleanField(default=False, help_text="Accept none unless all can be accepted.")
 
 

@@ -34,6 +34,7 @@ WITH RECURSIVE queue AS (
 SELECT lane, priority, account_id, due_at FROM queue
 """
 
+# Rows of a paused broadcast are held (dispatch.broadcast_sweep), and those that are not yet must not leave either.
 # SKIP LOCKED lets several relays share the work. The outer LIMIT ends the scan: no queue after it is looked at.
 CLAIM = """
 SELECT q.account_id, m.id, q.lane, q.priority, m.option, m.failures, m.avoided, m.refused,
@@ -47,6 +48,8 @@ CROSS JOIN LATERAL (
         AND NOT (in_doubt AND COALESCE(doubt_until <= %(now)s, false))
         AND (chosen_connection_id IS NULL OR chosen_connection_id = ANY(%(open)s))
         AND (NOT in_doubt OR connection_id = ANY(%(open)s))
+        AND (broadcast_id = ANY(ARRAY(SELECT id FROM dispatch_broadcast WHERE state IN ('paused', 'canceling'))))
+            IS NOT TRUE
     ORDER BY due_at LIMIT q.quota FOR UPDATE SKIP LOCKED
 ) m
 LIMIT %(limit)s

@@ -4,7 +4,7 @@ New, scheduled, retried and failed-over messages are one thing to it: a row in s
 It promises that a row is released to one task at a time, that nothing is released while the broker is away, and that
 a message whose worker, task or relay was lost moves again when its lease ends. Any number of relays may run.
 
-It also clears away idempotency records that have served their time.
+It also clears away idempotency records that have served their time, and moves broadcasts on.
 
 One step: 1. free what lost its lease, end what is overdue, find the lanes of what an edited route concerns; 2. make
 sure that the broker is there; 3. claim due rows of the lanes that have room, choose, and commit them as `released`; 4.
@@ -24,6 +24,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dispatch import deadlines, directory, due, leases, routes, routing, transitions, wakeup
+from dispatch.broadcast_sweep import BroadcastSweep
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
 from dispatch.publisher import Publisher, Reference
@@ -53,11 +54,12 @@ class Relay(Pump):
         self.poll = settings.RELAY_POLL
         self._publisher = Publisher()
         self._rematch = Rematch()
+        self._broadcasts = BroadcastSweep()
         self._nap = SHORTEST_WAIT
         self._swept_at = self._purged_at = float("-inf")
 
     def step(self) -> int:
-        freed = self._sweep() + self._rematch.step()
+        freed = self._sweep() + self._rematch.step() + self._broadcasts.step()
         entries = directory.entries()
         self._publisher.open([entry.name for entry in entries.values()])
         tasks = release(entries, settings.RELAY_BATCH)

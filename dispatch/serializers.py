@@ -13,8 +13,8 @@ from rest_framework import serializers
 
 from dispatch import numbers, senders
 from dispatch.models import Message
-from dispatch.segments import MAX_SEGMENTS, segment
 from dispatch.states import State
+from dispatch.validation import MAX_BODY, InvalidBody, measure
 from dispatch.vocabulary import Channel, Priority
 from sendmsg.api.paging import PageQuery
 from sendmsg.api.serializers import StrictSerializer
@@ -23,7 +23,6 @@ from sendmsg.logs.models import Event
 MAX_SCHEDULE = timedelta(days=30)  # how far ahead `send_at` may lie
 CLOCK_SKEW = timedelta(minutes=5)  # how far in the past `send_at` may lie: the client's clock may be slow
 MAX_VALIDITY = 604_800  # seconds, 7 days; the longest that SMS centres keep a message
-MAX_WHATSAPP = 4096  # characters of a WhatsApp text (WhatsApp Cloud API)
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 20, 40, 500  # of metadata: pairs, characters of a key and of a value
 PRIORITIES = {str(priority.label): priority for priority in Priority}
 
@@ -43,7 +42,7 @@ class NewMessage(StrictSerializer):
     """The body of `POST /v1/messages`."""
 
     to = serializers.CharField(help_text="E.164, with the leading +.", trim_whitespace=False)
-    body = serializers.CharField(help_text="The text.", trim_whitespace=False, max_length=MAX_WHATSAPP)
+    body = serializers.CharField(help_text="The text.", trim_whitespace=False, max_length=MAX_BODY)
     channel = serializers.ChoiceField(Channel.choices, default=Channel.SMS)
     priority = serializers.ChoiceField(sorted(PRIORITIES), default="normal")
     send_at = RFC3339Field(required=False, help_text="Not before this time; at most 30 days ahead.")
@@ -92,26 +91,26 @@ class NewMessage(StrictSerializer):
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         """Adds `segments` and `encoding`; the rules that need two fields."""
-        channel = attrs["channel"]
-        if channel == Channel.SMS:
-            parts = segment(attrs["body"])
-            if parts.segments > MAX_SEGMENTS:
-                raise serializers.ValidationError(
-                    {
-                        "body": serializers.ErrorDetail(
-                            f"{parts.segments} parts; at most {MAX_SEGMENTS}.", "body_too_long"
-                        )
-                    }
-                )
-            attrs |= {"segments": parts.segments, "encoding": parts.encoding.value}
-        else:
-            attrs |= {"segments": 1, "encoding": "utf8"}
-        if "from" in attrs:
-            try:
-                attrs["from"] = senders.check_sender(attrs["from"], channel)
-            except senders.InvalidSender as error:
-                raise serializers.ValidationError({"from": serializers.ErrorDetail(error.detail, error.code)}) from None
+        attrs["segments"], attrs["encoding"] = check_body(attrs["body"], attrs["channel"])
+        check_from(attrs)
         return attrs
+
+
+def check_body(body: str, channel: str) -> tuple[int, str]:
+    """Segments and encoding. Raises DRF's ValidationError, which names the field."""
+    try:
+        return measure(body, channel)
+    except InvalidBody as error:
+        raise serializers.ValidationError({"body": serializers.ErrorDetail(error.detail, error.code)}) from None
+
+
+def check_from(attrs: dict[str, Any]) -> None:
+    """Puts the sender, if one is named, into its one form. Raises DRF's ValidationError, which names the field."""
+    if "from" in attrs:
+        try:
+            attrs["from"] = senders.check_sender(attrs["from"], attrs["channel"])
+        except senders.InvalidSender as error:
+            raise serializers.ValidationError({"from": serializers.ErrorDetail(error.detail, error.code)}) from None
 
 
 class MessageError(serializers.Serializer[Any]):

@@ -42,6 +42,7 @@ WITH change AS (
         state = c.target,
         release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(ended)s)))::int,
         tries = m.tries + (c.target = 'sending')::int,
+        lane = CASE WHEN c.target = 'queued' THEN abs(m.lane) ELSE m.lane END,
         due_at = COALESCE(c.due_at, m.due_at),
         expires_at = COALESCE(c.expires_at, m.expires_at),
         lease_until = c.lease_until,

@@ -196,6 +196,7 @@ SPECTACULAR_SETTINGS = {
     ],
     "ENUM_NAME_OVERRIDES": {
         "MessageStatus": "dispatch.states.State",
+        "BroadcastStatus": "dispatch.vocabulary.BroadcastState",
         "Channel": "dispatch.vocabulary.Channel",
     },
 }

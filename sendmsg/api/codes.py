@@ -35,9 +35,7 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "encoding_invalid": Kind(400, "Invalid UTF-8", "The body is not valid UTF-8."),
         "text_invalid": Kind(400, "Invalid text", "A text has a NUL character or half of a surrogate pair."),
         "length_required": Kind(411, "Length required", "This server needs a Content-Length for a request's body."),
-        "body_too_large": Kind(
-            413, "Body too large", "The body, as it came or inflated, is larger than it may be."
-        ),
+        "body_too_large": Kind(413, "Body too large", "The body, as it came or inflated, is larger than it may be."),
         "media_type_unsupported": Kind(
             415, "Unsupported media type", "The body must be application/json: say so in Content-Type."
         ),

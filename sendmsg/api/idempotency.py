@@ -32,6 +32,7 @@ from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import client_of
 from sendmsg.api.models import IdempotencyRecord
 from sendmsg.api.problems import Problem
+from sendmsg.api.streaming import StreamedBody
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -114,7 +115,9 @@ def _is_success(response: Response) -> bool:
 
 
 def _fingerprint(body: Any) -> str:
-    """The same for two bodies that mean the same: order and space do not count."""
+    """The same for two bodies that mean the same: order and space do not count. A stream is its bytes."""
+    if isinstance(body, StreamedBody):
+        return body.fingerprint
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 

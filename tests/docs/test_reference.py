@@ -12,6 +12,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from rest_framework.exceptions import ValidationError
 
 from dispatch import leases, verdicts
+from dispatch.broadcast_serializers import BroadcastFields
 from dispatch.bulk_serializers import NewBatch
 from dispatch.providers import registry, tables
 from dispatch.serializers import MessageQuery, NewMessage
@@ -101,6 +102,7 @@ def _happened() -> set[str]:
     for serializer in (
         *(NewMessage(data=body) for body in ODD_BODIES),
         *(NewBatch(data=body) for body in ODD_BATCHES),
+        BroadcastFields(data={"body": "Hello {{"}),
         *(MessageQuery(data=QueryDict(query)) for query in ODD_QUERIES),
     ):
         with pytest.raises(ValidationError) as caught:
@@ -112,6 +114,16 @@ def _happened() -> set[str]:
         found |= {error.code for error in refused.value.errors}
     source = (ROOT / "dispatch/suitability.py").read_text()  # its own tests prove that each of them happens
     return found | set(re.findall(r'Unsuited\(\s*"\w+", "(\w+)"', source))
+
+
+def test_every_code_of_a_recipient_is_one_that_the_code_gives() -> None:
+    errors = DOCS["errors"]
+    documented = {*codes(errors.rows("Code", section="Of a recipient")), *codes(errors.rows("Code"))}
+    sources = [(ROOT / f"dispatch/{name}.py").read_text() for name in ("broadcasts", "broadcast_lists")]
+    given = {code for source in sources for code in re.findall(r'Fault\([^"]*"\w*", "(\w+)"', source)}
+    given |= {code for source in sources for code in re.findall(r'Fault\([\w.]+, [\w.()]+, "(\w+)"', source)}
+
+    assert set(codes(errors.rows("Code", section="Of a recipient"))) <= given <= documented
 
 
 def written_codes() -> set[str]:
