@@ -15,7 +15,7 @@ from sendmsg.api.problems import Problem
 MAX_LINE: Final = 65_536  # bytes; what a whole message may take
 DELIMITERS: Final = ",;\t"  # what spreadsheets write, by country
 _OWN: Final = frozenset({"to", "values", "client_reference"})
-_COLUMNS: Final = ("to", "client_reference")
+COLUMNS: Final = ("to", "client_reference")  # of a table; all others are placeholders
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +72,12 @@ def from_csv(lines: Iterable[tuple[int, str]]) -> Iterator[Entry | Fault]:
             yield line
 
     source = texts()
-    header, delimiter = _header(next(source, ""), position)
+    names, delimiter = header(next(source, ""), position)
     rows = csv.reader(source, delimiter=delimiter, strict=True)
     try:
         for row in rows:
             if any(row):
-                yield _row(position, header, row)
+                yield _row(position, names, row)
     except csv.Error as error:
         raise Problem("upload_invalid", f"Line {position} is not CSV: {error}.") from None
 
@@ -93,6 +93,20 @@ def lines(file: IO[bytes], first: int = 1) -> Iterator[tuple[int, str]]:
         except UnicodeDecodeError:
             raise Problem("upload_invalid", f"Line {number} is not UTF-8.") from None
         number += 1
+
+
+def header(line: str, number: int) -> tuple[list[str], str]:
+    """The names of a table's columns, and what stands between them. Raises Problem (`upload_invalid`)."""
+    for delimiter in DELIMITERS:
+        try:
+            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
+        except csv.Error:
+            continue
+        if "to" in names:
+            if len(set(names)) < len(names):
+                raise Problem("upload_invalid", f"Line {number} names a column twice.")
+            return names, delimiter
+    raise Problem("upload_invalid", f"Line {number} must name the columns, one of them `to`, separated by commas.")
 
 
 def _parsed(text: str) -> Any:
@@ -124,25 +138,11 @@ def _entry(line: int, item: Any) -> Entry | Fault:
     return Entry(line, item["to"], values, item.get("client_reference", ""))
 
 
-def _header(line: str, number: int) -> tuple[list[str], str]:
-    """The names of the columns, and what stands between them."""
-    for delimiter in DELIMITERS:
-        try:
-            names = [name.strip() for name in next(csv.reader([line], delimiter=delimiter, strict=True), [])]
-        except csv.Error:
-            continue
-        if "to" in names:
-            if len(set(names)) < len(names):
-                raise Problem("upload_invalid", f"Line {number} names a column twice.")
-            return names, delimiter
-    raise Problem("upload_invalid", f"Line {number} must name the columns, one of them `to`, separated by commas.")
-
-
-def _row(line: int, header: list[str], row: list[str]) -> Entry | Fault:
-    if len(row) != len(header):
-        return Fault(line, "", "column_count", f"{len(row)} cells; the header has {len(header)}.")
-    cells = dict(zip(header, row, strict=True))
+def _row(line: int, names: list[str], row: list[str]) -> Entry | Fault:
+    if len(row) != len(names):
+        return Fault(line, "", "column_count", f"{len(row)} cells; the header has {len(names)}.")
+    cells = dict(zip(names, row, strict=True))
     if any("\0" in cell for cell in row):
         return Fault(line, "", "text_invalid", "A text must not contain NUL.")
-    values = {name: cell for name, cell in cells.items() if cell and name not in _COLUMNS}
+    values = {name: cell for name, cell in cells.items() if cell and name not in COLUMNS}
     return Entry(line, cells["to"], values, cells.get("client_reference", ""))

@@ -1,5 +1,6 @@
 """Broadcasts: made whole or not at all, and paused, resumed and canceled by a change of state that counts at once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
@@ -34,16 +35,18 @@ MOVES: Final = {
 
 @dataclass(slots=True)
 class Tally:
-    """What became of a list so far. `faults`: the first `MAX_LISTED`."""
+    """What became of a list so far. `faults`: the first `MAX_LISTED`; `reasons`: how many of each code."""
 
     recipients: int = 0
     duplicates: int = 0
     rejected: int = 0
     segments: int = 0
     faults: list[Fault] = field(default_factory=list)
+    reasons: Counter[str] = field(default_factory=Counter)
 
     def reject(self, fault: Fault) -> None:
         self.rejected += 1
+        self.reasons[fault.code] += 1
         if len(self.faults) < MAX_LISTED:
             self.faults.append(fault)
 
