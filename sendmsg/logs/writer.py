@@ -20,6 +20,7 @@ from sendmsg.pump import Pump
 
 PURGE_EVERY = 3600.0  # seconds between deletions of old task failures
 BATCH = 500  # journal entries a step; each may hold the events of a whole task
+MAX_EVENTS = 20_000  # events a step, and an entry more: those of a broadcast come a thousand an entry
 INSERT = """
 INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON CONFLICT (id, at) DO NOTHING
 """
@@ -38,7 +39,7 @@ class LogWriter(Pump):
             self._purge_at = time.monotonic() + PURGE_EVERY
             results.purge()
         with transaction.atomic():
-            entries = list(JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+            entries = _take()
             if not entries:
                 return 0
             try:
@@ -48,6 +49,19 @@ class LogWriter(Pump):
                 raise
             JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
         return len(entries)
+
+
+def _take() -> list[JournalEntry]:
+    """The oldest entries, locked; read a few at a time, so that no more are held than are written."""
+    rows = JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH]
+    entries: list[JournalEntry] = []
+    count = 0
+    for entry in rows.iterator(chunk_size=10):
+        entries.append(entry)
+        count += len(entry.events)
+        if count >= MAX_EVENTS:
+            break
+    return entries
 
 
 def write(events: list[dict[str, Any]]) -> None:

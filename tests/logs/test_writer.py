@@ -57,6 +57,15 @@ def test_events_move_and_the_journal_is_empty() -> None:
     assert LogWriter().step() == 0
 
 
+def test_a_step_takes_no_more_entries_than_hold_its_share_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writer, "MAX_EVENTS", 5)
+    ids = journal([line() for _ in range(3)], [line() for _ in range(3)], [line()])
+    pump = LogWriter()
+
+    assert [pump.step(), pump.step(), pump.step()] == [2, 1, 0]
+    assert sorted(arrived()) == sorted(ids)
+
+
 def test_an_event_arrives_as_it_was() -> None:
     message = uuid4()
     at = datetime(2026, 1, 1, 23, 59, 59, 999_999, tzinfo=UTC)
