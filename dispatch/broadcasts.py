@@ -144,7 +144,7 @@ def move(broadcast_id: UUID, what: str) -> bool:
 def counts(broadcast_id: UUID) -> dict[str, int]:
     """How many of its messages are in each state that has any: one look at the index, of 100,000 about 30 ms."""
     rows = Message.objects.filter(broadcast_id=broadcast_id).order_by()
-    return dict(rows.values_list("state").annotate(number=Count("pk")).order_by("state"))
+    return dict(rows.values_list("state").annotate(number=Count("*")).order_by("state"))
 
 
 def _judge(text: Text, entry: Entry) -> Accepted | Fault:

@@ -79,7 +79,9 @@ def store(rows: Sequence[NewRow]) -> None:
     copy(rows)
     for batch in chunks(rows, EVENTS):
         record([_event(row) for row in batch])
-    transaction.on_commit(lambda: _after_commit(rows))
+    counts = Counter((row.subject.channel, row.subject.test) for row in rows)
+    due = any(row.due_at <= row.now for row in rows)
+    transaction.on_commit(lambda: _after_commit(counts, due))  # without the rows: a broadcast has many chunks
 
 
 def copy(rows: Iterable[NewRow]) -> None:
@@ -147,8 +149,8 @@ def _event(row: NewRow) -> Event:
     return Event(row.id, row.subject.account_id, EventType.ACCEPTED, row.now, data)
 
 
-def _after_commit(rows: Sequence[NewRow]) -> None:
-    for (channel, test), count in Counter((row.subject.channel, row.subject.test) for row in rows).items():
+def _after_commit(counts: Mapping[tuple[str, bool], int], due: bool) -> None:
+    for (channel, test), count in counts.items():
         metrics.ACCEPTED.labels(channel, "test" if test else "live").inc(count)
-    if any(row.due_at <= row.now for row in rows):
+    if due:
         wakeup.ring()

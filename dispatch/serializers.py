@@ -177,6 +177,7 @@ class MessageQuery(PageQuery):
     to = serializers.CharField(required=False, max_length=20)
     client_reference = serializers.CharField(required=False, max_length=100)
     created_after = RFC3339Field(required=False)
+    broadcast = serializers.UUIDField(required=False, help_text="The id of a broadcast.")
 
     def validate_to(self, value: str) -> str:
         return NewMessage().validate_to(value)

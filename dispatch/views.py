@@ -96,7 +96,7 @@ class MessagesView(APIView):
         query.is_valid(raise_exception=True)
         asked: dict[str, Any] = query.validated_data
         rows = visible(request).select_related("connection")
-        filters = {"status": "state", "to": "to", "client_reference": "client_reference"}
+        filters = {"status": "state", "to": "to", "client_reference": "client_reference", "broadcast": "broadcast_id"}
         rows = rows.filter(**{column: asked[name] for name, column in filters.items() if name in asked})
         if "created_after" in asked:
             rows = rows.filter(created_at__gt=asked["created_after"])

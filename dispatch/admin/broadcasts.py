@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
@@ -135,7 +136,8 @@ class BroadcastAdmin(ReadOnly, Uploading, BigTableAdmin):
             for state, number in broadcasts.counts(broadcast.id).items()
         ]
         cells = format_html_join("", '<tr><th scope="row">{}</th><td>{}</td><td>{}</td></tr>', rows)
-        return format_html('<table id="progress">{}</table>', cells)
+        its_messages = f"{reverse('admin:dispatch_message_changelist')}?broadcast={broadcast.pk}"
+        return format_html('<table id="progress">{}</table><a href="{}">Look at them</a>', cells, its_messages)
 
     @admin.display(description="body")
     def text(self, broadcast: Broadcast) -> SafeString:

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from dispatch.models import Connection
 from dispatch.providers.registry import PROVIDERS
 from sendmsg.accounts.models import Account
+from sendmsg.admin import as_uuid
 
 MAX_CODES = 50  # codes offered; receipts bring words of providers, which may be many
 
@@ -57,6 +58,19 @@ class AccountFilter(InputFilter):
         if "\0" in name:  # Postgres takes no such text
             raise IncorrectLookupParameters
         return queryset.filter(account_id__in=list(Account.objects.filter(name=name).values_list("id", flat=True)))
+
+
+class BroadcastFilter(InputFilter):
+    title = "broadcast (its whole id)"
+    parameter_name = "broadcast"
+    input_type = "search"
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        if not value:
+            return queryset
+        broadcast_id = as_uuid(value)
+        return queryset.filter(broadcast_id=broadcast_id) if broadcast_id else queryset.none()
 
 
 class ModeFilter(SimpleListFilter):

@@ -16,7 +16,7 @@ from django.utils.safestring import SafeString
 
 from dispatch import numbers
 from dispatch.admin.ages import AgeFilter, DayFilter
-from dispatch.admin.filters import ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
+from dispatch.admin.filters import BroadcastFilter, ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
 from dispatch.admin.search import matching
 from dispatch.admin.timeline import timeline
 from dispatch.models import Attempt, Message
@@ -75,6 +75,7 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
         AgeFilter,
         DayFilter,
         ModeFilter,
+        BroadcastFilter,
         "channel",
         "priority",
     )

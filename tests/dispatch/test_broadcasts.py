@@ -274,6 +274,19 @@ class TestLooking:
 
         assert counts == {"queued": 2, "delivered": 1, "failed": 1}
 
+    def test_its_messages_are_found_by_status(self, client: Client, alice: Member) -> None:
+        post(client, alice, [number(1)])
+        broadcast = post(client, alice, [number(2), number(3)]).json()["id"]
+        Message.objects.filter(to=number(3)).update(state=State.FAILED)
+
+        def found(query: str) -> set[str]:
+            answer = client.get(f"/v1/messages?broadcast={query}", headers=alice.headers)
+            return {row["to"] for row in answer.json()["results"]}
+
+        assert found(broadcast) == {number(2), number(3)}
+        assert found(f"{broadcast}&status=failed") == {number(3)}
+        assert client.get("/v1/messages?broadcast=x", headers=alice.headers).status_code == 400
+
     def test_the_list_is_newest_first_in_pages(self, client: Client, alice: Member) -> None:
         ids = [post(client, alice, [number(1)]).json()["id"] for _ in range(3)]
         Broadcast.objects.filter(id=ids[0]).update(state="finished")

@@ -85,6 +85,15 @@ class TestLooking:
         assert "7700900523" not in page
         assert admin_client.get(reverse(LIST)).status_code == 200
 
+    def test_a_page_leads_to_its_messages(self, admin_client: Client, acme: Account) -> None:
+        broadcast = make_broadcast(acme)
+        message = make_message(acme, broadcast=broadcast)
+        make_message(acme)
+
+        url = f"{reverse('admin:dispatch_message_changelist')}?broadcast={broadcast.id}"
+        assert url in admin_client.get(page_of(broadcast)).text
+        assert list(admin_client.get(url).context["cl"].result_list) == [message]
+
     @pytest.mark.parametrize("state", ["finished", "canceled"])
     def test_a_page_of_one_that_is_over_rests_and_offers_nothing(
         self, admin_client: Client, acme: Account, state: str
