@@ -24,6 +24,7 @@ from sendmsg.api.problems import FieldError, Problem
 MAX_RECIPIENTS: Final = 100_000  # entries of one list, whatever becomes of them
 MAX_LISTED: Final = 100  # rejections that are told one by one
 MAX_REFERENCE: Final = 100  # characters
+MAX_FIELD: Final = 40  # characters that are told of a field's name; one that does not exist may be a whole line
 
 MOVES: Final = {
     "pause": (frozenset({BroadcastState.RUNNING}), BroadcastState.PAUSED),
@@ -48,7 +49,7 @@ class Tally:
         self.rejected += 1
         self.reasons[fault.code] += 1
         if len(self.faults) < MAX_LISTED:
-            self.faults.append(fault)
+            self.faults.append(replace(fault, field=fault.field[:MAX_FIELD]))
 
 
 class Refused(Exception):

@@ -10,14 +10,16 @@ from django.utils import timezone
 from dispatch import broadcast_sweep, broadcasts, deadlines, directory, leases, transitions
 from dispatch.broadcast_sweep import BroadcastSweep, sweep
 from dispatch.models import Broadcast, DeadLetter, Message
-from dispatch.relay import release
+from dispatch.relay import Relay, release
 from dispatch.rematch import Rematch
 from dispatch.replays import replay
 from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import BroadcastState
 from sendmsg.accounts.models import Account
+from sendmsg.journal.models import JournalEntry
 from tests.factories import make_connection, make_message, make_route
+from tests.parallel import in_threads
 
 pytestmark = pytest.mark.django_db
 
@@ -234,6 +236,34 @@ class TestFinishing:
 
         broadcast.refresh_from_db()
         assert broadcast.state == BroadcastState.PAUSED
+
+
+def test_a_relay_does_so_at_its_turns(acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    relay = Relay()
+    monkeypatch.setattr(relay._publisher, "open", lambda names: None)
+    broadcast = make_broadcast(acme)
+    make_messages(broadcast, 1, State.SENT)
+
+    relay.step()
+
+    broadcast.refresh_from_db()
+    assert broadcast.state == BroadcastState.FINISHED
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_relays_cancel_each_message_once(acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(broadcast_sweep, "CANCEL_BATCH", 3)
+    broadcast = make_broadcast(acme)
+    make_messages(broadcast, 20)
+    Broadcast.objects.filter(pk=broadcast.pk).update(state=BroadcastState.CANCELING)
+
+    in_threads(4, lambda _: settle())
+    settle()
+
+    events = [event["type"] for entry in JournalEntry.objects.all() for event in entry.events]
+    broadcast.refresh_from_db()
+    assert events == ["canceled"] * 20
+    assert broadcast.state == BroadcastState.CANCELED
 
 
 def test_without_work_a_relay_looks_once_a_second(acme: Account, django_assert_num_queries: Any) -> None:

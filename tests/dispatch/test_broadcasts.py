@@ -113,6 +113,11 @@ class TestSending:
 
         assert (document["rejected"], len(document["rejections"])) == (150, 100)
 
+    def test_of_a_field_that_does_not_exist_the_beginning_is_told(self, client: Client, alice: Member) -> None:
+        [told] = post(client, alice, [number(1), {"x" * 5000: ""}]).json()["rejections"]
+
+        assert (told["field"], told["code"]) == ("x" * 40, "unknown_field")
+
     def test_a_missing_value_rejects_its_recipient(self, client: Client, alice: Member) -> None:
         recipients = [{"to": number(1), "values": {"name": "Ada"}}, number(2)]
 

@@ -15,6 +15,8 @@ from django.urls import resolve
 from drf_spectacular.generators import SchemaGenerator
 
 from dispatch import declarations, declarations_apply
+from dispatch.broadcast_serializers import BroadcastFields, NewBroadcast
+from dispatch.bulk_serializers import NewBatch
 from dispatch.serializers import MessageDocument, NewMessage
 from sendmsg import __version__
 from sendmsg.api.codes import KINDS
@@ -165,6 +167,21 @@ def test_the_requests_that_are_shown_are_accepted() -> None:
         with time_machine.travel(send_at - timedelta(days=1), tick=False):
             wanted = NewMessage(data=body)
             assert wanted.is_valid(), wanted.errors
+
+
+def test_the_batches_and_broadcasts_that_are_shown_are_accepted() -> None:
+    blocks = "".join(block for page in OURS for block in page.blocks("bash"))
+    shown = [json.loads(body) for body in re.findall(r"--data '(\{.*?\})'\n", blocks, re.DOTALL)]
+    shown += [json.loads(line) for line in re.findall(r"echo '(\{.*?\})'", blocks)]
+
+    forms: list[type[BroadcastFields] | type[NewBatch]] = []
+    for body in shown:
+        forms.append(NewBatch if "messages" in body else NewBroadcast if "recipients" in body else BroadcastFields)
+        wanted = forms[-1](data=body)
+        assert wanted.is_valid(), wanted.errors
+        for message in body.get("messages", ()):
+            assert NewMessage(data=message).is_valid()
+    assert set(forms) == {NewBatch, NewBroadcast, BroadcastFields}
 
 
 def test_the_answers_that_are_shown_have_the_fields_of_real_ones() -> None:
