@@ -14,7 +14,7 @@ from sendmsg.api.problems import Problem
 
 MAX_LINE: Final = 65_536  # bytes; what a whole message may take
 DELIMITERS: Final = ",;\t"  # what spreadsheets write, by country
-_OWN: Final = frozenset({"to", "values", "client_reference"})
+OWN: Final = frozenset({"to", "values", "client_reference"})
 COLUMNS: Final = ("to", "client_reference")  # of a table; all others are placeholders
 
 
@@ -124,15 +124,15 @@ def _entry(line: int, item: Any) -> Entry | Fault:
         return Entry(line, item)
     if not isinstance(item, dict):
         return Fault(line, "", "wrong_type", "A recipient is a number in quotes, or an object.")
-    if unknown := item.keys() - _OWN:
+    if unknown := item.keys() - OWN:
         return Fault(line, min(unknown), "unknown_field", "There is no such field.")
     if "to" not in item:
         return Fault(line, "to", "required", "This field is required.")
     values = item.get("values", {})
     if not isinstance(values, dict):
         return Fault(line, "values", "wrong_type", "This must be an object.")
-    texts = {"to": item["to"], "client_reference": item.get("client_reference", ""), **values}
-    for name, text in texts.items():
+    own = (("to", item["to"]), ("client_reference", item.get("client_reference", "")))
+    for name, text in (*own, *values.items()):
         if not isinstance(text, str):
             return Fault(line, name, "wrong_type", "This must be a string.")
     return Entry(line, item["to"], values, item.get("client_reference", ""))

@@ -199,11 +199,15 @@ def _streamed(body: StreamedBody) -> tuple[dict[str, Any], Iterator[Entry | Faul
 def _problem(refused: broadcasts.Refused, where: str) -> Problem:
     """By pointers into the JSON, or to the lines of the stream."""
     tally = refused.tally
-    errors = [
-        FieldError(
-            pointer(where, fault.line - (where == "recipients"), *filter(None, [fault.field])), fault.code, fault.detail
-        )
-        for fault in tally.faults
-    ]
+    errors = [FieldError(_pointer(fault, where), fault.code, fault.detail) for fault in tally.faults]
     detail = f"{tally.rejected} of {tally.rejected + tally.recipients} recipients can't be accepted, so none was."
     return Problem("broadcast_rejected", detail, errors=errors)
+
+
+def _pointer(fault: Fault, where: str) -> str:
+    if where == "lines":
+        return pointer(where, fault.line, *filter(None, [fault.field]))
+    if fault.field in ("", "body"):  # the text as it would have been sent to this one
+        return pointer(where, fault.line - 1)
+    own = fault.field in broadcast_lists.OWN or fault.code == "unknown_field"
+    return pointer(where, fault.line - 1, *([] if own else ["values"]), fault.field)

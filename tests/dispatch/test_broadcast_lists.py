@@ -26,6 +26,7 @@ WRONG: list[tuple[Any, str, str]] = [
     (None, "", "wrong_type"),
     ({"values": {}}, "to", "required"),
     ({"to": 447700900900}, "to", "wrong_type"),
+    ({"to": 7, "values": {"to": "+447700900900"}}, "to", "wrong_type"),
     ({"to": "+447700900900", "values": []}, "values", "wrong_type"),
     ({"to": "+447700900900", "values": {"name": 7}}, "name", "wrong_type"),
     ({"to": "+447700900900", "client_reference": 7}, "client_reference", "wrong_type"),

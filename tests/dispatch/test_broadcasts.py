@@ -139,6 +139,25 @@ class TestSending:
         assert not Message.objects.exists()
         assert not JournalEntry.objects.exists()
 
+    def test_pointers_lead_into_the_list(self, client: Client, alice: Member) -> None:
+        recipients: list[Any] = [
+            {"to": "x"},
+            {"to": number(1), "values": {"a/b": 7}},
+            {"to": number(1), "colour": "red"},
+            {"to": number(1)},
+            {"to": number(1), "values": {"name": "x" * 1600}},
+            7,
+        ]
+
+        assert told(post(client, alice, recipients, body="{{name}}")) == [
+            ("/recipients/0/to", "number_invalid"),
+            ("/recipients/1/values/a~1b", "wrong_type"),
+            ("/recipients/2/colour", "unknown_field"),
+            ("/recipients/3/values/name", "value_missing"),
+            ("/recipients/4", "body_too_long"),
+            ("/recipients/5", "wrong_type"),
+        ]
+
     @pytest.mark.parametrize(
         ("change", "pointer", "code"),
         [
