@@ -1,9 +1,12 @@
 """Lists of recipients as JSON, NDJSON and CSV."""
 
+from collections.abc import Callable
 from io import BytesIO
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dispatch.broadcast_lists import MAX_LINE, Entry, Fault, from_csv, from_json, from_ndjson, lines
 from sendmsg.api.problems import Problem
@@ -125,3 +128,17 @@ def test_what_can_not_be_read_on_names_its_line(content: bytes, said: str) -> No
         table(content)
 
     assert caught.value.code == "upload_invalid"
+
+
+@given(st.binary(max_size=200) | st.text('"\\,;{}[]: \n\rto+47', max_size=60).map(str.encode))
+def test_no_bytes_bring_anything_but_entries_faults_and_a_problem(raw: bytes) -> None:
+    assert outcomes(ndjson, raw) <= {Entry, Fault, "upload_invalid"}
+    assert outcomes(table, raw) <= {Entry, Fault, "upload_invalid"}
+    assert outcomes(table, b"to,name\n" + raw) <= {Entry, Fault, "upload_invalid"}
+
+
+def outcomes(read: Callable[[bytes], list[Entry | Fault]], raw: bytes) -> set[Any]:
+    try:
+        return set(map(type, read(raw)))
+    except Problem as problem:
+        return {problem.code}
