@@ -207,7 +207,7 @@ def _problem(refused: broadcasts.Refused, where: str) -> Problem:
 def _pointer(fault: Fault, where: str) -> str:
     if where == "lines":
         return pointer(where, fault.line, *filter(None, [fault.field]))
-    if fault.field in ("", "body"):  # the text as it would have been sent to this one
+    if fault.field in ("", "body", "from", "channel"):  # what would have been sent to this one
         return pointer(where, fault.line - 1)
     own = fault.field in broadcast_lists.OWN or fault.code == "unknown_field"
     return pointer(where, fault.line - 1, *([] if own else ["values"]), fault.field)

@@ -1,7 +1,7 @@
 """Broadcasts: made whole or not at all, and paused, resumed and canceled by a change of state that counts at once."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
@@ -11,11 +11,13 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from dispatch import acceptance, bulk, numbers, routes, wakeup
+from dispatch import acceptance, bulk, numbers, wakeup
 from dispatch.broadcast_lists import Entry, Fault
 from dispatch.broadcast_texts import Text, ValueMissing
+from dispatch.broadcast_ways import Ways
 from dispatch.models import Broadcast, Message
-from dispatch.routes import Book, Subject
+from dispatch.routes import Subject
+from dispatch.suitability import Unsuited
 from dispatch.validation import InvalidBody
 from dispatch.vocabulary import BroadcastState
 from sendmsg.api.authentication import Client
@@ -68,6 +70,7 @@ class Accepted:
     body: str
     segments: int
     encoding: str
+    lane: int
     client_reference: str
 
 
@@ -92,9 +95,8 @@ def create(client: Client, wanted: dict[str, Any], entries: Iterable[Entry | Fau
         created_at=now,
     )
     tally = Tally()
-    good = examine(Text(wanted["body"], subject.channel), entries, tally)
-    for chunk in bulk.chunks(good, bulk.CHUNK):
-        bulk.store(list(_rows(broadcast, subject, due_at, chunk)))
+    for chunk in bulk.chunks(examine(subject, wanted["body"], entries, tally), bulk.CHUNK):
+        bulk.store([_row(broadcast, subject, due_at, one) for one in chunk])
     if not tally.recipients or (tally.rejected and wanted["all_or_nothing"]):
         raise Refused(tally)
     broadcast.recipients = tally.recipients
@@ -106,14 +108,19 @@ def create(client: Client, wanted: dict[str, Any], entries: Iterable[Entry | Fau
     return broadcast
 
 
-def examine(text: Text, entries: Iterable[Entry | Fault], tally: Tally) -> Iterator[Accepted]:
-    """The good ones of a list, each number once; the rest is counted. Raises Problem when there are too many."""
+def examine(subject: Subject, body: str, entries: Iterable[Entry | Fault], tally: Tally) -> Iterator[Accepted]:
+    """The good ones of a list, each number once; the rest is counted. `subject`: what all share.
+
+    Raises Problem when there are too many.
+    """
+    text = Text(body, subject.channel)
+    ways = Ways(subject, same=not text.names)
     seen: set[str] = set()
     for count, entry in enumerate(entries, 1):
         if count > MAX_RECIPIENTS:
             detail = f"At most {MAX_RECIPIENTS:,} recipients: make several broadcasts."
             raise Problem("validation_failed", errors=[FieldError("/recipients", "max_length", detail)])
-        found = entry if isinstance(entry, Fault) else _judge(text, entry)
+        found = entry if isinstance(entry, Fault) else _judge(text, ways, entry)
         if isinstance(found, Fault):
             tally.reject(found)
         elif found.to in seen:
@@ -148,7 +155,7 @@ def counts(broadcast_id: UUID) -> dict[str, int]:
     return dict(rows.values_list("state").annotate(number=Count("*")).order_by("state"))
 
 
-def _judge(text: Text, entry: Entry) -> Accepted | Fault:
+def _judge(text: Text, ways: Ways, entry: Entry) -> Accepted | Fault:
     try:
         to = numbers.normalise(entry.to)
     except numbers.InvalidNumber as error:
@@ -161,36 +168,23 @@ def _judge(text: Text, entry: Entry) -> Accepted | Fault:
         return Fault(entry.line, error.name, "value_missing", "There is no value for this placeholder.")
     except InvalidBody as error:
         return Fault(entry.line, "body", error.code, error.detail)
-    return Accepted(to, body, segments, encoding, entry.client_reference)
+    lane = ways.find(to, body)
+    if isinstance(lane, Unsuited):
+        return Fault(entry.line, lane.field, lane.code, lane.detail)
+    return Accepted(to, body, segments, encoding, lane, entry.client_reference)
 
 
-def _rows(
-    broadcast: Broadcast, subject: Subject, due_at: datetime, accepted: Iterable[Accepted]
-) -> Iterator[bulk.NewRow]:
-    lane = _lanes(subject)
-    for one in accepted:
-        yield bulk.NewRow(
-            subject=replace(subject, to=one.to),
-            lane=lane(one.to),
-            body=one.body,
-            segments=one.segments,
-            encoding=one.encoding,
-            now=broadcast.created_at,
-            due_at=due_at,
-            expires_at=broadcast.expires_at,
-            send_at=broadcast.send_at,
-            client_reference=one.client_reference,
-            broadcast_id=broadcast.id,
-        )
-
-
-def _lanes(subject: Subject) -> Callable[[str], int]:
-    """The lane by number. What the recipients share is matched once; where only one route is left, so is the rest."""
-    fitting = (
-        route for route in routes.book().routes if replace(route, prefixes=(), countries=frozenset()).fits(subject)
+def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted) -> bulk.NewRow:
+    return bulk.NewRow(
+        subject=replace(subject, to=one.to),
+        lane=one.lane,
+        body=one.body,
+        segments=one.segments,
+        encoding=one.encoding,
+        now=broadcast.created_at,
+        due_at=due_at,
+        expires_at=broadcast.expires_at,
+        send_at=broadcast.send_at,
+        client_reference=one.client_reference,
+        broadcast_id=broadcast.id,
     )
-    book = Book(tuple(fitting))
-    if not book.routes or not (book.routes[0].prefixes or book.routes[0].countries):
-        number = book.lane(subject).number
-        return lambda to: number
-    return lambda to: book.lane(replace(subject, to=to)).number

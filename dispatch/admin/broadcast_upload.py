@@ -23,7 +23,7 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from dispatch import broadcast_lists, broadcasts, numbers
+from dispatch import acceptance, broadcast_lists, broadcasts, numbers
 from dispatch.broadcast_serializers import MAX_NAME, BroadcastFields
 from dispatch.broadcast_texts import Text
 from dispatch.models import Broadcast, BroadcastDraft
@@ -108,11 +108,12 @@ class Preview:
 def preview(draft: BroadcastDraft) -> Preview:
     """Reads the whole file. Raises Problem where that can't be done."""
     text = Text(draft.fields["body"], draft.fields["channel"])
+    subject = acceptance.subject_of(_client_of(draft), {**draft.fields, "to": ""})
     _, first = next(broadcast_lists.lines(BytesIO(draft.content)), (1, ""))
     columns, _ = broadcast_lists.header(first, 1)
     tally = broadcasts.Tally()
     sample: list[tuple[str, str, int]] = []
-    for one in broadcasts.examine(text, _entries(draft), tally):
+    for one in broadcasts.examine(subject, text.body, _entries(draft), tally):
         if len(sample) < SAMPLE:
             sample.append((numbers.mask(one.to), one.body, one.segments))
     unused = [name for name in columns if name not in (*text.names, *broadcast_lists.COLUMNS)]
@@ -212,9 +213,12 @@ def _create(draft: BroadcastDraft) -> Broadcast:
         rules.is_valid(raise_exception=True)
     except ValidationError as error:
         raise to_problem(error) from None
+    return broadcasts.create(_client_of(draft), rules.validated_data, _entries(draft))
+
+
+def _client_of(draft: BroadcastDraft) -> Client:
     mode = Mode.TEST if draft.test else Mode.LIVE
-    client = Client(draft.account_id, draft.id, mode, frozenset(), draft.account.default_sender)
-    return broadcasts.create(client, rules.validated_data, _entries(draft))
+    return Client(draft.account_id, draft.id, mode, frozenset(), draft.account.default_sender)
 
 
 def _entries(draft: BroadcastDraft) -> Iterable[broadcast_lists.Entry | broadcast_lists.Fault]:

@@ -118,6 +118,19 @@ class TestSending:
 
         assert (told["field"], told["code"]) == ("x" * 40, "unknown_field")
 
+    def test_what_no_connection_carries_is_rejected(self, client: Client, alice: Member) -> None:
+        make_connection()
+        route = make_route("norwegian", make_connection("plain", provider="telnyx"), destinations="NO")
+
+        def rejected(recipients: list[Any], **fields: Any) -> list[tuple[int, str]]:
+            answer = post(client, alice, recipients, **{"channel": "whatsapp", "from": number(9), **fields})
+            return [(one["line"], one["code"]) for one in answer.json()["rejections"]]
+
+        assert rejected([number(1), "+4799999999", number(2)]) == [(2, "channel_unsupported")]
+        people = [{"to": to, "values": {"name": "Ada"}} for to in ("+4799999999", number(1))]
+        assert rejected(people, body="Hi {{name}}") == [(1, "channel_unsupported")]
+        assert not Message.objects.filter(lane__gt=16 * route.pk).exists()
+
     def test_a_missing_value_rejects_its_recipient(self, client: Client, alice: Member) -> None:
         recipients = [{"to": number(1), "values": {"name": "Ada"}}, number(2)]
 

@@ -79,6 +79,18 @@ def test_each_message_has_a_result_and_the_good_ones_are_stored(client: Client, 
     assert client.get(f"/v1/messages/{first['id']}", headers=alice.headers).json()["status"] == "queued"
 
 
+def test_what_no_connection_carries_is_rejected(client: Client, alice: Member) -> None:
+    make_connection(provider="telnyx")
+    messages = [MESSAGE, {**MESSAGE, "channel": "whatsapp", "from": "+447700900001"}]
+
+    first, second = post(client, alice, messages).json()["results"]
+
+    assert first["status"] == "accepted"
+    assert [(one["pointer"], one["code"]) for one in second["errors"]] == [
+        ("/messages/1/channel", "channel_unsupported")
+    ]
+
+
 def test_of_all_or_nothing_one_mistake_leaves_nothing(client: Client, alice: Member) -> None:
     answer = post(client, alice, [MESSAGE, {**MESSAGE, "body": ""}], all_or_nothing=True)
 
