@@ -27,6 +27,7 @@ from dispatch import deadlines, directory, due, leases, routes, routing, transit
 from dispatch.broadcast_sweep import BroadcastSweep
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
+from dispatch.providers import registry
 from dispatch.publisher import Publisher, Reference
 from dispatch.rematch import Rematch
 from dispatch.standings import standings
@@ -43,6 +44,7 @@ PURGE_EVERY = 3600.0  # seconds between deletions of idempotency records that ha
 SHORTEST_WAIT = 0.05  # seconds; due rows without room for them must not make an idle relay spin
 LONGEST_WAIT = 0.4  # seconds; the wait doubles up to this while nothing can be released
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
+PARALLEL_BATCHES = 2  # the same where a provider takes many messages in a call
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
 
 
@@ -119,7 +121,7 @@ def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, 
     by_connection: dict[str, list[Reference]] = defaultdict(list)
     for name, reference in released:
         by_connection[name].append(reference)
-    return [task for name, rows in by_connection.items() for task in _tasks(name, rows)]
+    return [task for name, rows in by_connection.items() for task in _tasks(entries[name], rows)]
 
 
 def put_back(references: Sequence[Reference]) -> None:
@@ -133,6 +135,12 @@ def put_back(references: Sequence[Reference]) -> None:
     )
 
 
-def _tasks(connection: str, references: list[Reference]) -> list[tuple[str, list[Reference]]]:
-    size = max(1, min(settings.TASK_BATCH, math.ceil(len(references) / PARALLEL_TASKS)))
-    return [(connection, references[start : start + size]) for start in range(0, len(references), size)]
+def _tasks(entry: directory.Entry, references: list[Reference]) -> list[tuple[str, list[Reference]]]:
+    """Where the provider takes many messages in a call, few large tasks: those of one text in a task share calls."""
+    batch_size = registry.get(entry.provider).capabilities.batch_size
+    if batch_size > 1:
+        most, ways = max(settings.TASK_BATCH, min(batch_size, settings.RELAY_BATCH)), PARALLEL_BATCHES
+    else:
+        most, ways = settings.TASK_BATCH, PARALLEL_TASKS
+    size = max(1, min(most, math.ceil(len(references) / ways)))
+    return [(entry.name, references[start : start + size]) for start in range(0, len(references), size)]

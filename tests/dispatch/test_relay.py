@@ -136,6 +136,14 @@ def test_few_messages_are_one_task_each_and_many_share_tasks(alice: Member) -> N
     assert max(len(references) for _, references in large) == 12
 
 
+def test_a_provider_that_takes_many_in_a_call_gets_them_in_few_tasks(alice: Member) -> None:
+    make_connection(name="sendmsg", provider="infobip", credentials={"api_key": "k"}, concurrency=100)
+    for _ in range(200):
+        make_message(alice.account)
+
+    assert [len(references) for _, references in release(directory.entries(), 500)] == [100, 100]
+
+
 @pytest.mark.django_db(transaction=True)
 def test_two_relays_share_the_work_and_release_nothing_twice(alice: Member) -> None:
     make_connection(name="sendmsg", concurrency=100)
