@@ -85,7 +85,12 @@ def settle(settlements: Sequence[Settlement]) -> None:
         _finish_attempts(settlements)
         ProviderReference.objects.bulk_create(
             (
-                ProviderReference(connection_id=item.claim.connection_id, value=value, message_id=item.claim.message_id)
+                ProviderReference(
+                    connection_id=item.claim.connection_id,
+                    value=value,
+                    message_id=item.claim.message_id,
+                    attempt=item.claim.attempt,
+                )
                 for item in settlements
                 if isinstance(item.ending, Accepted)
                 for value in item.ending.provider_ids

@@ -144,6 +144,9 @@ class ProviderReference(models.Model):
     connection = models.ForeignKey(Connection, on_delete=models.CASCADE, db_index=False)
     value = models.CharField(max_length=128)
     message = models.ForeignKey(Message, on_delete=models.CASCADE, related_name="references")
+    attempt = models.PositiveIntegerField(
+        null=True, help_text="The number of the attempt that it was given to; several of one attempt are parts."
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["connection", "value"], name="reference_once")]

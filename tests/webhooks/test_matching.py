@@ -255,6 +255,74 @@ def test_after_a_deadlock_the_next_look_has_the_whole_effect_once(alice: Member,
     assert [kinds(message) for message in messages] == [["delivered"], ["delivered"]]
 
 
+def make_parts(alice: Member, line: Connection, *ids: str, **fields: Any) -> Message:
+    message = make_message(alice.account, **{"state": State.SENT, "connection": line, **fields})
+    for one in ids:
+        make_reference(message, one, attempt=1)
+    return message
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (("delivered", None, None), State.SENT),
+        (("delivered", "delivered", None), State.SENT),
+        (("delivered", "delivered", "delivered"), State.DELIVERED),
+        (("delivered", "undelivered", None), State.UNDELIVERED),
+        (("sent", "sent", "sent"), State.SENT),
+    ],
+)
+def test_a_message_in_parts_arrived_when_all_of_them_did(
+    alice: Member, line: Connection, words: tuple[str | None, ...], state: State
+) -> None:
+    message = make_parts(alice, line, "a", "b", "c")
+    for part, word in zip("abc", words, strict=True):
+        if word:
+            make_receipt(line, part, word)
+        match()
+
+    message.refresh_from_db()
+    assert message.state == state
+
+
+def test_the_parts_of_a_message_may_be_reported_in_one_go(alice: Member, line: Connection) -> None:
+    message = make_parts(alice, line, "a", "b")
+    receipts = [make_receipt(line, part, "delivered") for part in "ab"]
+
+    match()
+
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+    assert sorted(Receipt.objects.filter(id__in=[one.id for one in receipts]).values_list("state", flat=True)) == [
+        APPLIED,
+        NOTED,
+    ]
+
+
+def test_a_part_that_arrives_after_all_completes_its_message(alice: Member, line: Connection) -> None:
+    message = make_parts(alice, line, "a", "b")
+    for part, word in (("a", "delivered"), ("b", "undelivered"), ("b", "delivered")):
+        make_receipt(line, part, word)
+        match()
+
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+
+
+@pytest.mark.parametrize("before", [{"attempt": 1}, {"attempt": None}, {"attempt": 2, "connection": "before"}])
+def test_ids_of_two_tries_are_no_parts(alice: Member, line: Connection, before: dict[str, Any]) -> None:
+    message = make_message(alice.account, state=State.SENT, connection=line)
+    make_reference(message, "snd_1", attempt=2)
+    connection = make_connection(before.pop("connection", line.name))
+    make_reference(message, "old", connection_id=connection.pk, **before)
+    make_receipt(line, "snd_1", "delivered")
+
+    match()
+
+    message.refresh_from_db()
+    assert message.state == State.DELIVERED
+
+
 def test_a_receipt_of_a_message_that_waits_in_doubt_ends_the_doubt(alice: Member, line: Connection) -> None:
     for number, (status, state) in enumerate(
         [("delivered", State.DELIVERED), ("undelivered", State.UNDELIVERED), ("sent", State.SENT)]

@@ -3,7 +3,8 @@
 A receipt of a message that is not `sent` yet stays parked: it overtook our own settle, or an earlier try of a message
 that is being repeated. One of a message that waits in doubt ends the doubt. Of several receipts of one message the one
 that says most moves it, the others are noted; so is one that says "not delivered" for a connection that the message has
-left since. Where its route says so, an undelivered message is queued for the next connection.
+left since, and one of a part while the others are still to come (`webhooks.inbound.parts`). Where its route says so, an
+undelivered message is queued for the next connection.
 """
 
 from collections import defaultdict
@@ -22,6 +23,7 @@ from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics
+from webhooks.inbound.parts import together
 from webhooks.models import Receipt
 
 BATCH = 1000  # parked receipts a look
@@ -29,13 +31,12 @@ BATCH = 1000  # parked receipts a look
 # Where a provider echoes our own id, a receipt finds its message although the answer to the send, and with it the
 # provider's id, never came. Only of a message that was tried by that connection.
 ECHOED = """
-INSERT INTO dispatch_providerreference (connection_id, value, message_id)
-SELECT DISTINCT ON (r.connection_id, r.provider_id) r.connection_id, r.provider_id, r.echoed_id
+INSERT INTO dispatch_providerreference (connection_id, value, message_id, attempt)
+SELECT r.connection_id, r.provider_id, r.echoed_id, max(a.number)
 FROM webhooks_receipt r
-WHERE r.state = 'parked' AND r.echoed_id IS NOT NULL AND EXISTS (
-    SELECT FROM dispatch_attempt a WHERE a.message_id = r.echoed_id AND a.connection_id = r.connection_id
-)
-ORDER BY r.connection_id, r.provider_id
+JOIN dispatch_attempt a ON a.message_id = r.echoed_id AND a.connection_id = r.connection_id
+WHERE r.state = 'parked'
+GROUP BY r.connection_id, r.provider_id, r.echoed_id
 ON CONFLICT DO NOTHING
 """
 
@@ -72,10 +73,7 @@ def match_parked() -> int:
     by_message: dict[UUID, list[Receipt]] = defaultdict(list)
     for receipt in Receipt.objects.filter(id__in=owners).select_related("connection").order_by("id"):
         by_message[owners[receipt.id]].append(receipt)
-    strongest = {
-        message_id: max(receipts, key=lambda receipt: RANK[receipt.status])
-        for message_id, receipts in by_message.items()
-    }
+    strongest = _strongest(by_message)
     messages = {row.id: row for row in Message.objects.filter(id__in=by_message)}
     reader = Reader()
     changes = [
@@ -92,6 +90,21 @@ def match_parked() -> int:
     _write(by_message, applied, messages)
     _heard(by_message)
     return len(owners)
+
+
+def _strongest(by_message: Mapping[UUID, Sequence[Receipt]]) -> dict[UUID, Receipt]:
+    """The receipt of each message that says most; one of a part says something when it says what all parts do."""
+    parts = together(by_message.keys())
+    found = {}
+    for message_id, receipts in by_message.items():
+        telling = [
+            receipt
+            for receipt in receipts
+            if parts.get((receipt.connection_id, receipt.provider_id), receipt.status) == receipt.status
+        ]
+        if telling:
+            found[message_id] = max(telling, key=lambda receipt: RANK[receipt.status])
+    return found
 
 
 def _change(message: Message, receipt: Receipt, reader: Reader) -> Change | None:

@@ -1,6 +1,7 @@
 """Messages that a provider counts as several: a long text of which each part has an id, and a receipt, of its own.
 
-Such a message is delivered when all its parts are, and undelivered when one of them is.
+Such a message is delivered when all its parts are, and undelivered when one of them is. Ids of different tries are no
+parts: each try sent the whole message.
 """
 
 from collections import defaultdict
@@ -13,35 +14,47 @@ from dispatch.models import ProviderReference
 from dispatch.vocabulary import ReceiptStatus
 from webhooks.models import Receipt
 
+Id = tuple[int, str]
+"""A connection, and an id of its provider's."""
 
-def together(message_ids: Collection[UUID]) -> Mapping[UUID, ReceiptStatus | None]:
-    """What the receipts of all parts say, of those messages that have parts. None: some are still to come."""
+
+def together(message_ids: Collection[UUID]) -> Mapping[Id, ReceiptStatus | None]:
+    """Of each id that is a part's: what the receipts of all parts say. None: some are still to come."""
     several = (
-        ProviderReference.objects.filter(message_id__in=message_ids)
-        .values_list("message_id", "connection_id")
+        ProviderReference.objects.filter(message_id__in=message_ids, attempt__isnull=False)
+        .values_list("message_id", "connection_id", "attempt")
         .annotate(number=Count("id"))
         .filter(number__gt=1)
     )
-    split = {(message_id, connection_id) for message_id, connection_id, _ in several}
+    split = {(message_id, connection_id, attempt) for message_id, connection_id, attempt, _ in several}
     if not split:
         return {}
-    said: dict[UUID, dict[str, set[str]]] = defaultdict(dict)
-    owners: dict[tuple[int, str], UUID] = {}
-    for part in ProviderReference.objects.filter(message_id__in={message_id for message_id, _ in split}):
-        if (part.message_id, part.connection_id) in split:
-            said[part.message_id][part.value] = set()
-            owners[part.connection_id, part.value] = part.message_id
-    values = {value for _, value in owners}
-    connections = {connection_id for connection_id, _ in owners}
-    for receipt in Receipt.objects.filter(connection_id__in=connections, provider_id__in=values):
-        owner = owners.get((receipt.connection_id, receipt.provider_id))
-        if owner is not None:
-            said[owner][receipt.provider_id].add(receipt.status)
-    return {message_id: _verdict(list(parts.values())) for message_id, parts in said.items()}
+    groups: dict[tuple[UUID, int, int | None], list[Id]] = defaultdict(list)
+    for part in ProviderReference.objects.filter(message_id__in={message_id for message_id, _, _ in split}):
+        group = (part.message_id, part.connection_id, part.attempt)
+        if group in split:
+            groups[group].append((part.connection_id, part.value))
+    said = _said([one for ids in groups.values() for one in ids])
+    found: dict[Id, ReceiptStatus | None] = {}
+    for ids in groups.values():
+        found |= dict.fromkeys(ids, _verdict([said[one] for one in ids]))
+    return found
+
+
+def _said(ids: Collection[Id]) -> Mapping[Id, Collection[str]]:
+    """The words that were said of each."""
+    said: dict[Id, set[str]] = {one: set() for one in ids}
+    rows = Receipt.objects.filter(
+        connection_id__in={connection_id for connection_id, _ in ids}, provider_id__in={value for _, value in ids}
+    )
+    for connection_id, value, status in rows.values_list("connection_id", "provider_id", "status"):
+        if (connection_id, value) in said:
+            said[connection_id, value].add(status)
+    return said
 
 
 def _verdict(parts: Collection[Collection[str]]) -> ReceiptStatus | None:
-    """`parts`: the words that were said of each. One that was delivered at last counts as such."""
+    """One that was delivered at last counts as such."""
     if all(ReceiptStatus.DELIVERED in words for words in parts):
         return ReceiptStatus.DELIVERED
     failed = any(ReceiptStatus.UNDELIVERED in words and ReceiptStatus.DELIVERED not in words for words in parts)
