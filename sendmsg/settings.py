@@ -51,6 +51,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "sendmsg.api.request_id.RequestIdMiddleware",
     "sendmsg.telemetry.middleware.MetricsMiddleware",
+    "django.middleware.gzip.GZipMiddleware",  # for whoever accepts it; hides the length of what it compresses
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",

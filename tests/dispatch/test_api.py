@@ -1,5 +1,7 @@
 """The messages API through Django's whole request stack, on a real database."""
 
+import gzip
+import json
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -284,3 +286,16 @@ class TestTimeline:
 
         assert event["type"] == "accepted"
         assert event["data"] == {"channel": "sms", "priority": "normal", "segments": 1}
+
+
+def test_answers_are_compressed_for_those_who_accept_it(client: Client, alice: Member) -> None:
+    for _ in range(5):
+        make_message(alice.account)
+    headers = {**alice.headers, "Accept-Encoding": "br, gzip"}
+
+    plain, packed = get(client, alice, "/v1/messages"), client.get("/v1/messages", headers=headers)
+
+    assert "Content-Encoding" not in plain.headers
+    assert packed.headers["Content-Encoding"] == "gzip"
+    assert "Accept-Encoding" in packed.headers["Vary"]
+    assert json.loads(gzip.decompress(packed.content)) == plain.json()
