@@ -8,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
-from dispatch import transitions, wakeup
+from dispatch import suitability, suppressions, transitions, wakeup
 from dispatch.explain import Explanation, explain
 from dispatch.models import Message
 from dispatch.routes import Subject
@@ -25,10 +25,11 @@ from sendmsg.telemetry import metrics
 def accept(client: Client, wanted: dict[str, Any]) -> Message:
     """Store a validated `NewMessage` and its first event, inside the caller's transaction.
 
-    Raises `ValidationError` if no connection could ever carry it.
+    Raises `ValidationError` if no connection could ever carry it, or if the recipient has opted out.
     """
     subject, carriers = subject_of(client, wanted), Carriers()
     refuse_unsuited(carriers.judge(subject, wanted["body"]))
+    refuse_suppressed(subject)
     now = timezone.now()
     due_at, expires_at = schedule(wanted, now)
     message = Message.objects.create(
@@ -82,10 +83,17 @@ def refuse_unsuited(found: Unsuited | None) -> None:
         raise ValidationError({found.field: ErrorDetail(found.detail, found.code)})
 
 
+def refuse_suppressed(subject: Subject) -> None:
+    """Raises `ValidationError` if the recipient does not want the message."""
+    if suppressions.check(subject.account_id, {subject.to}, subject.sender, subject.channel, test=subject.test):
+        refuse_unsuited(suitability.OPTED_OUT)
+
+
 def preview(client: Client, wanted: dict[str, Any]) -> Explanation:
     """By what a validated `NewMessage` would leave now; stores nothing. Raises as `accept` does."""
     subject = subject_of(client, wanted)
     refuse_unsuited(Carriers().judge(subject, wanted["body"]))
+    refuse_suppressed(subject)
     return explain(subject)
 
 

@@ -16,14 +16,15 @@ from django.db.models import Min
 from django.utils import timezone
 from psycopg2.extras import execute_values
 
-from dispatch import transitions
+from dispatch import gate, suppressions, transitions, windows
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message, ProviderReference
-from dispatch.providers.base import Accepted
+from dispatch.providers.base import Accepted, Rejected
 from dispatch.states import State
+from dispatch.suppressions import OPTED_OUT
 from dispatch.transitions import DETAIL_LENGTH, Change
-from dispatch.verdicts import Claim, Ending, decide, outcome_of
+from dispatch.verdicts import Claim, Ending, by_template, decide, outcome_of
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
 FINISH = """
@@ -45,7 +46,10 @@ class Settlement:
 
 
 def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
-    """Take the messages that are still in the release the task names; the others are somebody else's, or done."""
+    """Take the messages that are still in the release the task names; the others are somebody else's, or done.
+
+    What may not be sent any more (`dispatch.gate`) is settled here, and missing from the answer.
+    """
     with transaction.atomic():
         now = timezone.now()
         moved = transitions.apply(
@@ -73,7 +77,12 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
             )
             for item in held
         )
-    return held
+        leaving, stopped = gate.look({row.id: row for row in rows}, held, entry, now)
+        if stopped:
+            settlements = [Settlement(item.claim, why, now) for item, why in stopped]
+            _finish_attempts(settlements)
+            _move(settlements)
+    return leaving
 
 
 def settle(settlements: Sequence[Settlement]) -> None:
@@ -97,7 +106,9 @@ def settle(settlements: Sequence[Settlement]) -> None:
             ),
             ignore_conflicts=True,
         )
-        transitions.apply([decide(item.claim, item.ending, item.at) for item in settlements])
+        _move(settlements)
+        _remember_opted_out(settlements)
+        _remember_closed(settlements)
 
 
 def renew(claims: Sequence[Claim]) -> set[UUID]:
@@ -123,6 +134,30 @@ def _asked(rows: Iterable[Message], entry: Entry) -> dict[UUID, datetime]:
     began = dict(tries.order_by().values_list("message_id").annotate(at=Min("started_at")))
     created = {row.id: row.created_at for row in rows}
     return {message_id: began.get(message_id, created[message_id]) for message_id in doubtful}
+
+
+def _move(settlements: Sequence[Settlement]) -> None:
+    transitions.apply([decide(item.claim, item.ending, item.at) for item in settlements])
+
+
+def _remember_opted_out(settlements: Sequence[Settlement]) -> None:
+    """Who opted out with the provider is not written to again."""
+    refused = {
+        item.claim.message_id: (item.claim.channel, item.ending.detail)
+        for item in settlements
+        if isinstance(item.ending, Rejected) and item.ending.code == OPTED_OUT
+    }
+    if refused:
+        rows = Message.objects.filter(id__in=refused)
+        suppressions.block([(row, *refused[row.id]) for row in rows])
+
+
+def _remember_closed(settlements: Sequence[Settlement]) -> None:
+    """What is tried again by a template must not be a text again."""
+    again = {item.claim.message_id: item for item in settlements if by_template(item.claim, item.ending)}
+    if again:
+        rows = Message.objects.filter(id__in=again).values_list("id", "to")
+        windows.refuse([(again[message_id].claim.connection_id, to) for message_id, to in rows], timezone.now())
 
 
 def _finish_attempts(settlements: Sequence[Settlement]) -> None:

@@ -11,13 +11,13 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from dispatch import acceptance, bulk, numbers, wakeup
+from dispatch import acceptance, bulk, numbers, suppressions, wakeup
 from dispatch.broadcast_lists import Entry, Fault
 from dispatch.broadcast_texts import Text, ValueMissing
 from dispatch.broadcast_ways import Ways
 from dispatch.models import Broadcast, Message
 from dispatch.routes import Subject
-from dispatch.suitability import Unsuited
+from dispatch.suitability import OPTED_OUT, Unsuited
 from dispatch.validation import InvalidBody
 from dispatch.vocabulary import BroadcastState
 from sendmsg.api.authentication import Client
@@ -26,6 +26,7 @@ from sendmsg.api.problems import FieldError, Problem
 MAX_RECIPIENTS: Final = 100_000  # entries of one list, whatever becomes of them
 MAX_LISTED: Final = 100  # rejections that are told one by one
 MAX_REFERENCE: Final = 100  # characters
+LOOK: Final = 1000  # recipients whose suppressions are looked up at once
 MAX_FIELD: Final = 40  # characters that are told of a field's name; one that does not exist may be a whole line
 
 MOVES: Final = {
@@ -113,14 +114,8 @@ def examine(subject: Subject, body: str, entries: Iterable[Entry | Fault], tally
 
     Raises Problem when there are too many.
     """
-    text = Text(body, subject.channel)
-    ways = Ways(subject, same=not text.names)
     seen: set[str] = set()
-    for count, entry in enumerate(entries, 1):
-        if count > MAX_RECIPIENTS:
-            detail = f"At most {MAX_RECIPIENTS:,} recipients: make several broadcasts."
-            raise Problem("validation_failed", errors=[FieldError("/recipients", "max_length", detail)])
-        found = entry if isinstance(entry, Fault) else _judge(text, ways, entry)
+    for found in _wanted(subject, _judged(subject, body, entries)):
         if isinstance(found, Fault):
             tally.reject(found)
         elif found.to in seen:
@@ -130,6 +125,31 @@ def examine(subject: Subject, body: str, entries: Iterable[Entry | Fault], tally
             tally.recipients += 1
             tally.segments += found.segments
             yield found
+
+
+def _judged(subject: Subject, body: str, entries: Iterable[Entry | Fault]) -> Iterator[tuple[int, Accepted | Fault]]:
+    """Each with its line."""
+    text = Text(body, subject.channel)
+    ways = Ways(subject, same=not text.names)
+    for count, entry in enumerate(entries, 1):
+        if count > MAX_RECIPIENTS:
+            detail = f"At most {MAX_RECIPIENTS:,} recipients: make several broadcasts."
+            raise Problem("validation_failed", errors=[FieldError("/recipients", "max_length", detail)])
+        yield entry.line, entry if isinstance(entry, Fault) else _judge(text, ways, entry)
+
+
+def _wanted(subject: Subject, judged: Iterable[tuple[int, Accepted | Fault]]) -> Iterator[Accepted | Fault]:
+    """In place of those who opted out, why."""
+    for chunk in bulk.chunks(judged, LOOK):
+        numbers_of_chunk = {found.to for _, found in chunk if isinstance(found, Accepted)}
+        opted_out = suppressions.check(
+            subject.account_id, numbers_of_chunk, subject.sender, subject.channel, test=subject.test
+        )
+        for line, found in chunk:
+            if isinstance(found, Accepted) and found.to in opted_out:
+                yield Fault(line, OPTED_OUT.field, OPTED_OUT.code, OPTED_OUT.detail)
+            else:
+                yield found
 
 
 def move(broadcast_id: UUID, what: str) -> bool:

@@ -10,10 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import bulk
+from dispatch import bulk, suppressions
 from dispatch.bulk_serializers import BatchDocument, NewBatch
 from dispatch.serializers import NewMessage
-from dispatch.suitability import Carriers
+from dispatch.suitability import OPTED_OUT, Carriers
+from dispatch.suppressions import Person, Wish
 from sendmsg.accounts.scopes import Scope
 from sendmsg.api.authentication import Client, client_of
 from sendmsg.api.idempotency import run_once
@@ -63,7 +64,17 @@ def judge(client: Client, messages: list[Any]) -> list[bulk.NewRow | list[FieldE
         except ValidationError as error:
             at = pointer("messages", index)
             rows.append([replace(one, pointer=at + one.pointer) for one in to_problem(error).errors])
+    opted_out = suppressions.hold_back([_wish(row) for row in rows if isinstance(row, bulk.NewRow)])
+    for index, row in enumerate(rows):
+        if isinstance(row, bulk.NewRow) and row.id in opted_out:
+            rows[index] = [FieldError(pointer("messages", index, OPTED_OUT.field), OPTED_OUT.code, OPTED_OUT.detail)]
     return rows
+
+
+def _wish(row: bulk.NewRow) -> Wish:
+    subject = row.subject
+    person = Person(subject.account_id, subject.test, subject.to)
+    return Wish(row.id, person, (subject.sender,), (subject.channel,))
 
 
 def _refusal(rows: list[bulk.NewRow | list[FieldError]]) -> Problem:

@@ -53,6 +53,7 @@ CONNECTION: Final[Mapping[str, Kinds]] = {
     "unknown_policy": _TEXT,
     "unknown_wait": _WHOLE,
     "unknown_then": _TEXT,
+    "whatsapp_template": (dict,),
 }
 ROUTE: Final[Mapping[str, Kinds]] = {
     "name": _TEXT,

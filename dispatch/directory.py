@@ -49,6 +49,7 @@ class Entry:
     unknown_wait: int = 900
     unknown_then: str = UnknownThen.OPERATOR
     paused_at: datetime | None = None
+    whatsapp_template: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
     """Why it can't be used at all: an unknown provider, or credentials that none of our keys can read."""
 
@@ -130,6 +131,7 @@ def _read(row: Connection, token: str) -> Entry:
         unknown_wait=row.unknown_wait,
         unknown_then=row.unknown_then,
         paused_at=row.paused_at,
+        whatsapp_template=row.whatsapp_template,
         fault=fault,
     )
 

@@ -31,6 +31,9 @@ class Unsuited:
     detail: str
 
 
+OPTED_OUT: Final = Unsuited("to", "recipient_opted_out", "This recipient does not want messages: see /v1/suppressions.")
+
+
 class Carriers:
     """What could carry the messages of a lane; worked out once for each lane, for as long as the object lives."""
 

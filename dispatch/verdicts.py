@@ -6,6 +6,7 @@
     unavailable   queued again, elsewhere first
     unknown       queued again and in doubt, by the connection's policy: repeated, asked about, or waiting for a receipt
     not sent      queued again, at once; elsewhere first if its connection's breaker is open
+    blocked       we may not send it: as rejected, but unknown if an earlier try may have gone through
     absent        the provider was asked and does not have it: queued again, elsewhere first
     unanswered    the provider was asked and could not say: asked again later
 
@@ -26,8 +27,11 @@ from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
-ELSEWHERE: Final = frozenset({"unroutable", "invalid_sender"})
-"""Refusals that are about this provider's networks and registrations: another may well take the message."""
+WINDOW_CLOSED: Final = "window_closed"
+"""WhatsApp takes no text for this recipient now."""
+
+ELSEWHERE: Final = frozenset({"unroutable", "invalid_sender", WINDOW_CLOSED})
+"""Refusals that are about this provider's networks, registrations and numbers: another may well take the message."""
 
 NOWHERE: Final = frozenset({"opted_out"})
 """Refusals that no other provider and no other channel may be used to get around."""
@@ -47,6 +51,14 @@ class NotSent:
 
 
 @dataclass(frozen=True, slots=True)
+class Blocked:
+    """It was claimed and may not be sent by this way: `opted_out` or `window_closed`."""
+
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
 class Absent:
     """The provider was asked what became of an earlier try, and says that it has no such message."""
 
@@ -62,7 +74,7 @@ class Unanswered:
     detail: str = "asked, and the provider could not say"
 
 
-Ending = Outcome | NotSent | Absent | Unanswered
+Ending = Outcome | NotSent | Blocked | Absent | Unanswered
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +98,7 @@ class Claim:
     """A message that one worker holds: the row's facts, the attempt it wrote, and what else could take it.
 
     `failures`: attempts that failed before. `option`, `channel`: what it leaves by now. `rivals`: all that may still
-    take it, this one included.
+    take it, this one included. `template_left`: it leaves as a text, and a template of its connection could carry it.
     """
 
     message_id: UUID
@@ -100,6 +112,7 @@ class Claim:
     doubt: Doubt
     in_doubt: bool
     expires_at: datetime
+    template_left: bool = False
 
 
 def outcome_of(ending: Ending) -> AttemptOutcome:
@@ -116,6 +129,8 @@ def outcome_of(ending: Ending) -> AttemptOutcome:
             return AttemptOutcome.UNKNOWN
         case NotSent():
             return AttemptOutcome.NOT_SENT
+        case Blocked():
+            return AttemptOutcome.BLOCKED
         case Absent():
             return AttemptOutcome.ABSENT
         case Unanswered():
@@ -128,7 +143,9 @@ def decide(claim: Claim, ending: Ending, now: datetime) -> Change:
     match ending:
         case Accepted():
             return _change(claim, State.SENT, in_doubt=False, code="", detail="")
-        case Rejected():
+        case Rejected() if by_template(claim, ending):
+            return _again(claim, now, ending, in_doubt=False, failed=True)
+        case Rejected() | Blocked():
             return _refused(claim, ending, now)
         case Unavailable() if ending.code in ELSEWHERE:
             return _refused(claim, ending, now)
@@ -146,6 +163,12 @@ def decide(claim: Claim, ending: Ending, now: datetime) -> Change:
             return _again(claim, now + backoff.delay(tries), ending, in_doubt=True, failed=True)
 
 
+def by_template(claim: Claim, ending: Ending) -> bool:
+    """Whether the same way takes the message again, by its template this time."""
+    refused = isinstance(ending, Rejected) and ending.code == WINDOW_CLOSED
+    return refused and claim.template_left and not claim.in_doubt
+
+
 def undeliverable(option: int, channel: str, rivals: Sequence[Rival], code: str) -> list[int] | None:
     """The options to rule out after one refused a message with `code`; None if none would be left."""
     if code in NOWHERE:
@@ -155,12 +178,13 @@ def undeliverable(option: int, channel: str, rivals: Sequence[Rival], code: str)
     return sorted(ruled_out | {option}) if left else None
 
 
-def _refused(claim: Claim, ending: Rejected | Unavailable, now: datetime) -> Change:
+def _refused(claim: Claim, ending: Rejected | Blocked | Unavailable, now: datetime) -> Change:
     ruled_out = None
     if not claim.in_doubt:  # an earlier try may have gone through: elsewhere it could arrive twice
         ruled_out = undeliverable(claim.option, claim.channel, claim.rivals, ending.code)
     if ruled_out is None or now >= claim.expires_at:
-        return _change(claim, State.FAILED, code=ending.code, detail=ending.detail)
+        open_question = claim.in_doubt and isinstance(ending, Blocked)
+        return _change(claim, State.UNKNOWN if open_question else State.FAILED, code=ending.code, detail=ending.detail)
     return _again(claim, now, ending, in_doubt=False, refused=ruled_out, failed=True)
 
 
@@ -192,7 +216,7 @@ def _in_doubt(claim: Claim, ending: Unknown, now: datetime) -> Change:
 def _again(
     claim: Claim,
     due_at: datetime,
-    ending: Rejected | Retry | Unavailable | Unknown | NotSent | Absent | Unanswered,
+    ending: Rejected | Blocked | Retry | Unavailable | Unknown | NotSent | Absent | Unanswered,
     in_doubt: bool,
     **fields: Any,
 ) -> Change:

@@ -35,6 +35,7 @@ class AttemptOutcome(TextChoices):
     UNAVAILABLE = "unavailable", "unavailable"  # the provider could not be reached, nothing was sent
     UNKNOWN = "unknown", "unknown"  # it may or may not have been taken
     NOT_SENT = "not_sent", "not sent"  # we gave up before the call
+    BLOCKED = "blocked", "blocked"  # it may not be sent: the recipient opted out, or WhatsApp's window is closed
     ABSENT = "absent", "absent"  # asked about an earlier try: the provider does not have the message
     UNANSWERED = "unanswered", "unanswered"  # asked, and the provider could not say
 
@@ -90,3 +91,12 @@ class ConnectionChange(TextChoices):
     PAUSED = "paused", "paused"
     RESUMED = "resumed", "resumed"
     WEIGHED = "weighed", "weight changed"
+
+
+class SuppressionReason(TextChoices):
+    """Who says that a recipient does not want messages."""
+
+    KEYWORD = "keyword", "the person wrote a keyword"
+    PROVIDER = "provider", "the provider blocks it for the person"
+    API = "api", "the client"
+    OPERATOR = "operator", "an operator"

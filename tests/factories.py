@@ -12,7 +12,7 @@ from django.utils import timezone
 from dispatch.states import State
 
 if TYPE_CHECKING:
-    from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, Route
+    from dispatch.models import Attempt, Connection, DeadLetter, Message, ProviderReference, Route, Suppression
     from sendmsg.accounts.models import Account
     from webhooks.models import Inbound, InboundNumber, Receipt
 
@@ -111,6 +111,13 @@ def make_letter(message: "Message", reason: str = "unroutable", **fields: Any) -
 
     about = {"account_id": message.account_id, "test": message.test, "connection_id": message.connection_id}
     return DeadLetter.objects.create(message=message, reason=reason, **{**about, **fields})
+
+
+def make_suppression(account: "Account", recipient: str = "+447700900000", **fields: Any) -> "Suppression":
+    """The account's client asked that the recipient gets nothing any more, unless fields say otherwise."""
+    from dispatch.models import Suppression
+
+    return Suppression.objects.create(account=account, recipient=recipient, **{"reason": "api", **fields})
 
 
 def make_receipt(connection: "Connection", provider_id: str, status: str, **fields: Any) -> "Receipt":

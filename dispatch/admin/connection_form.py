@@ -63,8 +63,14 @@ class ConnectionForm(_Form):
             "unknown_policy",
             "unknown_wait",
             "unknown_then",
+            "whatsapp_template",
         )
-        labels = {"unknown_policy": "How to find out", "unknown_wait": "For how long", "unknown_then": "And then"}
+        labels = {
+            "unknown_policy": "How to find out",
+            "unknown_wait": "For how long",
+            "unknown_then": "And then",
+            "whatsapp_template": "Template",
+        }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -83,11 +89,20 @@ class ConnectionForm(_Form):
             raise ValidationError('A JSON object is needed: {"name": "value"}.')
         return given or None
 
+    def clean_whatsapp_template(self) -> dict[str, str]:
+        """A name and a language, or nothing."""
+        given = self.cleaned_data["whatsapp_template"] or {}
+        texts = isinstance(given, dict) and all(isinstance(value, str) and value.strip() for value in given.values())
+        if not texts or (given and set(given) != {"name", "language"}):
+            raise ValidationError('A name and a language are needed, or nothing: {"name": "notice", "language": "en"}.')
+        return dict(given)
+
     def clean(self) -> None:
         """Whether the adapter would take it: a connection that can't be built serves no message."""
         super().clean()
         if not self.errors:
             self._check_policy()
+            self._check_template()
             self._check_credentials()
 
     def _check_policy(self) -> None:
@@ -105,6 +120,15 @@ class ConnectionForm(_Form):
             )
         if policy == UnknownPolicy.ASK and not can.finds:
             self.add_error("unknown_policy", f"{slug} can't be asked for a message: choose auto or wait.")
+
+    def _check_template(self) -> None:
+        slug = self.cleaned_data.get("provider", self.instance.provider)
+        try:
+            able = registry.get(slug).capabilities.templates
+        except UnknownProvider:
+            return  # which is said of the provider
+        if self.cleaned_data["whatsapp_template"] and not able:
+            self.add_error("whatsapp_template", f"SendMSG sends no templates through {slug}: leave it empty.")
 
     def _check_credentials(self) -> None:
         wanted = {"name": self.instance.name, "provider": self.instance.provider, **self.cleaned_data}

@@ -32,6 +32,7 @@ UNKNOWN: Any = (
     "When nobody knows whether a message was sent",
     {"fields": ("unknown_policy", "unknown_wait", "unknown_then")},
 )
+WHATSAPP: Any = ("WhatsApp texts outside the 24-hour window", {"fields": ("whatsapp_template",)})
 
 
 @admin.register(Connection)
@@ -48,6 +49,7 @@ class ConnectionAdmin(Pausing, _Admin):
         ("Credentials", {"fields": ("stored", "new_credentials")}),
         USE,
         UNKNOWN,
+        WHATSAPP,
         ("Times (UTC)", {"fields": ("created_at", "updated_at")}),
     )
     Media = BigTableAdmin.Media
@@ -63,7 +65,7 @@ class ConnectionAdmin(Pausing, _Admin):
         """A new one has nothing to show yet."""
         if obj is not None:
             return self.fieldsets
-        return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE, UNKNOWN]
+        return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE, UNKNOWN, WHATSAPP]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:
         """The name names a queue and a webhook, and messages on their way know both."""

@@ -5,6 +5,7 @@ from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, C
 from dispatch.models.dead_letters import DeadLetter
 from dispatch.models.messages import Attempt, Message, ProviderReference
 from dispatch.models.routes import Route, RouteStep
+from dispatch.models.suppressions import Suppression, WhatsAppWindow
 
 __all__ = [
     "BASE_URL",
@@ -19,4 +20,6 @@ __all__ = [
     "ProviderReference",
     "Route",
     "RouteStep",
+    "Suppression",
+    "WhatsAppWindow",
 ]

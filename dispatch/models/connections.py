@@ -60,6 +60,12 @@ class Connection(models.Model):
         db_default=UnknownThen.OPERATOR,
         help_text="What comes after. Failing over may send a message twice.",
     )
+    whatsapp_template = models.JSONField(
+        default=dict,
+        db_default={},
+        blank=True,
+        help_text='Carries WhatsApp texts outside the 24 hours: {"name": "…", "language": "en"}. Empty: none does.',
+    )
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     pause_reason = models.CharField(max_length=200, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

@@ -21,6 +21,9 @@ class Message(models.Model):
     account = models.ForeignKey(Account, on_delete=models.PROTECT, db_index=False)
     test = models.BooleanField(default=False, help_text="Made with a test key: only ever reaches a sandbox.")
     broadcast = models.ForeignKey(Broadcast, null=True, on_delete=models.PROTECT, db_index=False)
+    exempt = models.BooleanField(
+        default=False, db_default=False, help_text="An answer to a keyword: no suppression holds it back."
+    )
     channel = models.CharField(max_length=10, choices=Channel.choices)
     to = models.CharField(max_length=16, help_text="E.164")
     sender = models.CharField(max_length=16, blank=True)

@@ -28,10 +28,19 @@ _WORD = re.compile(r"[A-Za-z][A-Za-z_-]{0,39}")
 
 
 @dataclass(frozen=True, slots=True)
+class Template:
+    """A WhatsApp template that Meta approved, with one parameter in its body. `language`: such as `en_GB`."""
+
+    name: str
+    language: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """One message for a provider. `sender` may be empty: the provider's own default then. `channel`: sms, whatsapp.
 
-    `valid_for`: seconds that it is still worth delivering; adapters whose provider can be told pass it on.
+    `valid_for`: seconds that it is still worth delivering; adapters whose provider can be told pass it on. `template`:
+    what carries the body, only for providers whose capabilities say `templates`.
     """
 
     message_id: UUID
@@ -40,6 +49,7 @@ class Outbound:
     body: str = field(repr=False)
     channel: str
     valid_for: float | None = None
+    template: Template | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +149,8 @@ class Capabilities:
 
     `validity`: the fewest and most seconds that it can be told to keep trying; None: it can't be told. `senders`: the
     kinds that it takes, if the connection is set up for them. `max_body`: characters of a text; None: not documented.
-    `pair_interval`: seconds that it wants between two messages to one recipient.
+    `pair_interval`: seconds that it wants between two messages to one recipient. `templates`: sends WhatsApp texts as
+    the parameter of a template too.
     """
 
     channels: frozenset[str]
@@ -153,6 +164,7 @@ class Capabilities:
     number_format: NumberFormat = NumberFormat.E164
     max_body: int | None = None
     pair_interval: float = 0.0
+    templates: bool = False
 
     def validity_of(self, wanted: float | None) -> int | None:
         """Whole seconds to tell it, moved into its range; None if there are none to tell."""

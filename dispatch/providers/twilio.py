@@ -47,7 +47,7 @@ _ROWS: Final[dict[Code, Verdict]] = {
     "21611": Verdict(Retry, "too_early"),  # this sender's queue is full; others go on
     "21617": Verdict(Rejected, "too_large"),
     "30007": Verdict(Rejected, "content_rejected"),
-    "63016": Verdict(Rejected, "content_rejected"),  # WhatsApp outside the 24-hour window: only a template is taken
+    "63016": Verdict(Rejected, "window_closed"),  # WhatsApp outside the 24-hour window: only a template is taken
 }
 _ERRORS: Final = ErrorTable(_ROWS)
 

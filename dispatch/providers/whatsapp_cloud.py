@@ -1,4 +1,4 @@
-"""WhatsApp's Cloud API (Meta's Graph API): one JSON POST per text message.
+"""WhatsApp's Cloud API (Meta's Graph API): one JSON POST per message, a text or a template.
 
 Meta takes no idempotency key; `biz_opaque_callback_data` carries our message id into its receipts, but doesn't stop a
 second send. It asks to build on `code` and not on the HTTP status, which is 400 for much that isn't the fault of the
@@ -39,7 +39,7 @@ _ROWS: Final[dict[Code, Verdict]] = {
     **dict.fromkeys(("130472", "130497", "131026", "131030", "131049"), Verdict(Rejected, "unroutable")),
     "131021": Verdict(Rejected, "invalid_recipient"),  # the sender itself
     "131042": Verdict(Unavailable, "out_of_credit"),
-    "131047": Verdict(Rejected, "content_rejected"),  # outside the 24-hour window: only a template is taken
+    "131047": Verdict(Rejected, "window_closed"),  # outside the 24-hour window: only a template is taken
     "131050": Verdict(Rejected, "opted_out"),
     "131056": Verdict(Retry, "too_early"),  # too many to this recipient; others go on
 }
@@ -61,6 +61,7 @@ class WhatsAppCloudProvider(HttpProvider):
         senders=frozenset({SenderKind.NUMBER, SenderKind.NONE}),
         max_body=4_096,
         pair_interval=6.0,
+        templates=True,
     )
 
     def __init__(self, config: ConnectionConfig) -> None:
@@ -77,10 +78,22 @@ def _submission(message: Outbound) -> dict[str, Any]:
         "messaging_product": "whatsapp",
         "recipient_type": "individual",
         "to": message.to,
-        "type": "text",
-        "text": {"body": message.body, "preview_url": False},
+        **_content(message),
         "biz_opaque_callback_data": str(message.message_id),
     }
+
+
+def _content(message: Outbound) -> dict[str, Any]:
+    if message.template is None:
+        return {"type": "text", "text": {"body": message.body, "preview_url": False}}
+    # A parameter may have no line breaks, no tabs and no long runs of spaces.
+    parameter = {"type": "text", "text": " ".join(message.body.split())}
+    template = {
+        "name": message.template.name,
+        "language": {"code": message.template.language},
+        "components": [{"type": "body", "parameters": [parameter]}],
+    }
+    return {"type": "template", "template": template}
 
 
 def _outcome(answer: Answer) -> Outcome:

@@ -32,6 +32,13 @@ class AccountAdmin(_AccountBase):
     list_display = ("name", "default_sender", "created_at")
     search_fields = ("name",)
     readonly_fields = ("id", "created_at")
+    fieldsets = (
+        (None, {"fields": ("id", "name", "default_sender", "created_at")}),
+        (
+            "When people write STOP, START or HELP",
+            {"fields": ("opt_out_keywords", "opt_out_per_number", "opt_out_confirm", "opt_out_reply", "help_reply")},
+        ),
+    )
 
 
 class NewApiKeyForm(_ApiKeyFormBase):

@@ -18,6 +18,8 @@ from uuid_utils.compat import uuid7
 from sendmsg.accounts.keys import Mode, mint
 from sendmsg.accounts.scopes import Scope
 
+MAX_REPLY = 459  # characters; three parts of an SMS
+
 
 class Account(models.Model):
     """A client of the gateway: owns messages and keys, and sees nobody else's."""
@@ -29,6 +31,22 @@ class Account(models.Model):
         blank=True,
         validators=[RegexValidator(r"\A[ -~]*\Z", "Printable ASCII only.")],
         help_text="Sender of messages that name none. Empty: the provider chooses.",
+    )
+    opt_out_keywords = models.BooleanField(
+        default=True, db_default=True, help_text="Act on STOP, START and HELP that people write to its numbers."
+    )
+    opt_out_per_number = models.BooleanField(
+        default=False, db_default=False, help_text="STOP ends what comes from the number written to. Off: all."
+    )
+    opt_out_confirm = models.BooleanField(default=True, db_default=True, help_text="Confirm STOP and START, once.")
+    opt_out_reply = models.CharField(
+        max_length=MAX_REPLY,
+        blank=True,
+        db_default="",
+        help_text="Confirms STOP. Empty: a text of ours, by country.",
+    )
+    help_reply = models.CharField(
+        max_length=MAX_REPLY, blank=True, db_default="", help_text="Answers HELP. Empty: nobody does."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

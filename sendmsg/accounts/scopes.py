@@ -11,3 +11,5 @@ class Scope(models.TextChoices):
 
     MESSAGES_WRITE = "messages:write", "Send messages, cancel those that have not left, replay dead letters."
     MESSAGES_READ = "messages:read", "Read messages, their states, timelines and dead letters."
+    SUPPRESSIONS_WRITE = "suppressions:write", "Add and lift suppressions of recipients."
+    SUPPRESSIONS_READ = "suppressions:read", "Read suppressions: who does not want messages."

@@ -48,6 +48,10 @@ TOKEN_SECONDS = Counter(
 RECEIPTS = Counter("sendmsg_receipts_total", "Receipts by what became of them.", ["connection", "result"])
 RECEIPTS_REFUSED = Counter("sendmsg_receipts_refused_total", "Webhooks refused, by reason.", ["reason"])
 INBOUND = Counter("sendmsg_inbound_messages_total", "Messages from people, by whose they are.", ["connection", "owned"])
+SUPPRESSIONS = Counter("sendmsg_suppressions_total", "Recipients that began to be suppressed, by reason.", ["reason"])
+BLOCKED = Counter(
+    "sendmsg_messages_blocked_total", "Messages that were claimed and not allowed to be sent, by reason.", ["code"]
+)
 PUMP_SECONDS = Histogram(
     "sendmsg_pump_step_seconds", "Time of one step of a pump.", ["pump"], buckets=(0.001, 0.01, 0.1, 1, 10)
 )

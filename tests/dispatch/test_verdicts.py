@@ -9,7 +9,7 @@ from pytest_django.fixtures import Settings
 
 from dispatch.providers.base import Accepted, Rejected, Retry, Unavailable, Unknown
 from dispatch.states import EDGES, State
-from dispatch.verdicts import Absent, Claim, Doubt, Ending, NotSent, Rival, Unanswered, decide, outcome_of
+from dispatch.verdicts import Absent, Blocked, Claim, Doubt, Ending, NotSent, Rival, Unanswered, decide, outcome_of
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -39,6 +39,8 @@ LATE = replace(CLAIM, expires_at=NOW)
         (CLAIM, Retry("throttled", "", 5), State.QUEUED, False),
         (CLAIM, Unavailable("refused", "", None), State.QUEUED, False),
         (CLAIM, NotSent(), State.QUEUED, False),
+        (CLAIM, Blocked("opted_out", ""), State.FAILED, None),
+        (replace(CLAIM, in_doubt=True), Blocked("opted_out", ""), State.UNKNOWN, None),
         (CLAIM, Unknown("timeout", ""), State.QUEUED, True),
         (BLIND, Unknown("timeout", ""), State.QUEUED, True),
         (ASKING, Unknown("timeout", ""), State.QUEUED, True),
@@ -99,6 +101,7 @@ def test_every_ending_has_an_outcome_of_its_own() -> None:
         Unavailable("a", "", None),
         Unknown("a", ""),
         NotSent(),
+        Blocked("a", ""),
         Absent(),
         Unanswered(),
     ]
@@ -116,6 +119,7 @@ OTHERS = [Rival(-1, "sms"), Rival(-2, "sms"), Rival(7, "whatsapp")]
         ("invalid_sender", "sms", [-1]),
         ("invalid_recipient", "sms", [-2, -1]),  # about the message: only another channel may
         ("content_rejected", "sms", [-2, -1]),
+        ("window_closed", "sms", [-1]),  # about this number of ours: another number has a window of its own
         ("opted_out", "sms", None),  # about the person: nothing may
     ],
 )

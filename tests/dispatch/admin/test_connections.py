@@ -174,6 +174,40 @@ def test_one_that_was_not_can(admin_client: Client) -> None:
     assert not Connection.objects.exists()
 
 
+class TestTemplates:
+    KEYS = '{"access_token": "t", "phone_number_id": "1", "api_key": "k"}'
+
+    def post(self, client: Client, provider: str, template: str) -> Any:
+        fields = {"provider": provider, "new_credentials": self.KEYS, "whatsapp_template": template}
+        return post(client, reverse(ADD), **fields)
+
+    @pytest.mark.parametrize(
+        ("typed", "stored"),
+        [('{"name": "notice", "language": "en_GB"}', {"name": "notice", "language": "en_GB"}), ("", {}), ("{}", {})],
+    )
+    def test_one_is_saved(self, admin_client: Client, typed: str, stored: dict[str, str]) -> None:
+        assert self.post(admin_client, "whatsapp_cloud", typed).status_code == 302
+        assert Connection.objects.get().whatsapp_template == stored
+
+    @pytest.mark.parametrize(
+        ("provider", "template", "text"),
+        [
+            ("whatsapp_cloud", '{"name": "notice"}', "A name and a language"),
+            ("whatsapp_cloud", '{"name": "", "language": "en"}', "A name and a language"),
+            ("whatsapp_cloud", '{"name": 7, "language": "en"}', "A name and a language"),
+            ("whatsapp_cloud", '["notice"]', "A name and a language"),
+            ("telnyx", '{"name": "notice", "language": "en"}', "no templates through telnyx"),
+        ],
+    )
+    def test_what_no_message_could_leave_by_is_refused(
+        self, admin_client: Client, provider: str, template: str, text: str
+    ) -> None:
+        found = errors(self.post(admin_client, provider, template))
+
+        assert list(found) == ["whatsapp_template"]
+        assert text in found["whatsapp_template"][0]
+
+
 class TestUnknownOutcomes:
     @pytest.mark.parametrize(
         ("provider", "policy", "text"),

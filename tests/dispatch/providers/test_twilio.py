@@ -59,7 +59,7 @@ class TestTwilio(StatusContract, FindContract):
         "invalid_recipient": error(400, 21211),
         "invalid_sender": error(400, 21606),
         "unroutable": error(403, 21408),
-        "content_rejected": error(400, 63016),
+        "window_closed": error(400, 63016),
         "opted_out": error(400, 21610),
         "too_large": error(400, 21617),
         "invalid_request": error(400, 21602),

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from dispatch.providers.base import Accepted, Outcome, Rejected, Retry, Unavailable, Unknown
+from dispatch.providers.base import Accepted, Outcome, Rejected, Retry, Template, Unavailable, Unknown
 from dispatch.providers.whatsapp_cloud import WhatsAppCloudProvider
 from tests.dispatch.providers.case import BODY, TO, message
 from tests.dispatch.providers.contract import ProviderContract
@@ -30,7 +30,7 @@ class TestWhatsAppCloud(ProviderContract):
     provider = WhatsAppCloudProvider
     credentials: ClassVar[Mapping[str, str]] = {"access_token": TOKEN, "phone_number_id": NUMBER}
     rejections: ClassVar[Mapping[str, Fault]] = {
-        "content_rejected": json_answer(400, payload("whatsapp_cloud/window_closed")),
+        "window_closed": json_answer(400, payload("whatsapp_cloud/window_closed")),
         "unroutable": error(400, 131026),
         "opted_out": error(400, 131050),
         "invalid_recipient": error(400, 131021),
@@ -95,6 +95,24 @@ class TestWhatsAppCloud(ProviderContract):
             "biz_opaque_callback_data": str(one.message_id),
         }
 
+    def test_a_template_carries_the_text_as_its_only_parameter(self, server: FaultServer) -> None:
+        one = message(channel="whatsapp", body="Your  code\n is\t1.", template=Template("notice", "en_GB"))
+        self.adapter(server.url).send([one])
+
+        (request,) = server.requests
+        assert request.json() == {
+            "messaging_product": "whatsapp",
+            "recipient_type": "individual",
+            "to": TO,
+            "type": "template",
+            "template": {
+                "name": "notice",
+                "language": {"code": "en_GB"},
+                "components": [{"type": "body", "parameters": [{"type": "text", "text": "Your code is 1."}]}],
+            },
+            "biz_opaque_callback_data": str(one.message_id),
+        }
+
     def test_the_whole_id_is_kept(self, server: FaultServer) -> None:
         outcome = self.outcome(server, json_answer(200, payload("whatsapp_cloud/accepted")))
 
@@ -118,7 +136,7 @@ class TestWhatsAppCloud(ProviderContract):
             (400, 80007, Retry("throttled", "HTTP 400 80007", None)),
             (400, 131048, Retry("throttled", "HTTP 400 131048", 3_600.0)),
             (400, 100, Rejected("invalid_request", "HTTP 400 100")),
-            (400, "131047", Rejected("content_rejected", "HTTP 400 131047")),
+            (400, "131047", Rejected("window_closed", "HTTP 400 131047")),
             (400, 447_700_900_123, Rejected("invalid_request", "HTTP 400 without a usable error code")),
             (500, 2, Unavailable("unavailable", "HTTP 500 2", None)),
             (503, None, Unavailable("unavailable", "HTTP 503 without a usable error code", None)),
