@@ -1,6 +1,6 @@
 from django.urls import path
 
-from dispatch import broadcast_views, bulk_views, dead_letter_views, views
+from dispatch import broadcast_views, bulk_views, dead_letter_views, suppression_views, views
 
 urlpatterns = [
     path("messages", views.MessagesView.as_view(), name="messages"),
@@ -17,4 +17,6 @@ urlpatterns = [
     ),
     path("dead-letters", dead_letter_views.DeadLettersView.as_view(), name="dead-letters"),
     path("dead-letters/<uuid:letter_id>/replay", dead_letter_views.ReplayView.as_view(), name="dead-letter-replay"),
+    path("suppressions", suppression_views.SuppressionsView.as_view(), name="suppressions"),
+    path("suppressions/<uuid:suppression_id>", suppression_views.SuppressionView.as_view(), name="suppression"),
 ]
