@@ -66,6 +66,14 @@ class InboundNumber(models.Model):
 class Inbound(models.Model):
     """A message from a person to one of our numbers. The same from the provider twice is one row."""
 
+    class Keyword(models.TextChoices):
+        """What the whole text is; what only holds a word for STOP is for people to look at."""
+
+        STOP = "stop", "stop"
+        START = "start", "start"
+        HELP = "help", "help"
+        NEAR_STOP = "near_stop", "perhaps stop"
+
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     connection = models.ForeignKey(Connection, on_delete=models.PROTECT, db_index=False)
     provider_id = models.CharField(max_length=128)
@@ -77,6 +85,7 @@ class Inbound(models.Model):
     sender = models.CharField(max_length=32)
     to = models.CharField(max_length=32)
     body = models.TextField(blank=True)
+    keyword = models.CharField(max_length=10, choices=Keyword.choices, blank=True, db_default="")
     media = models.JSONField(default=list, help_text="What came with it: references at the provider, and their types.")
     received_at = models.DateTimeField(help_text="When it came, says the provider.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
@@ -89,6 +98,7 @@ class Inbound(models.Model):
             models.Index(fields=["account", "test", "-id"], name="inbound_account"),
             models.Index(fields=["sender", "-id"], name="inbound_sender"),
             models.Index(fields=["-id"], name="inbound_nobodys", condition=models.Q(account=None)),
+            models.Index(fields=["keyword", "-id"], name="inbound_keyword", condition=~models.Q(keyword="")),
         ]
 
     def __str__(self) -> str:

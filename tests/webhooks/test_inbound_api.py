@@ -35,6 +35,7 @@ def test_a_message_is_shown_whole(alice: Member, bob: Member, line: Connection) 
         "from": "+447700900123",
         "to": "+447700900001",
         "body": "Yes é 🎉",
+        "keyword": None,
         "media": media,
         "provider": "sendmsg",
         "received_at": shown["received_at"],

@@ -34,6 +34,9 @@ class InboundDocument(serializers.Serializer[Inbound]):
     channel = serializers.ChoiceField(Channel.choices)
     to = serializers.CharField(help_text="The account's number.")
     body = serializers.CharField()
+    keyword = serializers.ChoiceField(
+        Inbound.Keyword.choices, allow_null=True, help_text="What the whole text is; `near_stop`: look at it yourself."
+    )
     media = MediaDocument(many=True)
     provider = serializers.SerializerMethodField()
     received_at = serializers.DateTimeField(help_text="When it came, says the provider.")
@@ -46,6 +49,11 @@ class InboundDocument(serializers.Serializer[Inbound]):
                 fields["from"] = serializers.CharField(source="sender", help_text="Who wrote it: a number, or a name.")
             fields[name] = field
         return fields
+
+    def to_representation(self, instance: Inbound) -> dict[str, Any]:
+        document: dict[str, Any] = super().to_representation(instance)
+        document["keyword"] = document["keyword"] or None
+        return document
 
     @extend_schema_field(serializers.CharField())
     def get_provider(self, message: Inbound) -> str:

@@ -132,6 +132,12 @@ class InboundProvider(ABC):
     replay_window: ClassVar[int] = REPLAY_WINDOW
     """Seconds in which what `verify` returned is recognised when it comes again."""
 
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error words of its receipts that say: the person does not want messages from this sender."""
+
+    window_closed_codes: ClassVar[frozenset[str]] = frozenset()
+    """Error words of its receipts that say: outside WhatsApp's 24 hours, only a template is taken."""
+
     @abstractmethod
     def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> str:
         """Return if the request was signed with one of the connection's secrets; raise `SignatureRefused` if not.

@@ -5,6 +5,8 @@ that is being repeated. One of a message that waits in doubt ends the doubt. Of 
 that says most moves it, the others are noted; so is one that says "not delivered" for a connection that the message has
 left since, and one of a part while the others are still to come (`webhooks.inbound.parts`). Where its route says so, an
 undelivered message is queued for the next connection.
+
+A receipt that says that the recipient opted out suppresses the recipient, and sends nobody anywhere else.
 """
 
 from collections import defaultdict
@@ -15,7 +17,7 @@ from django.db import connection as database
 from django.db.models import Max
 from django.utils import timezone
 
-from dispatch import breaker, transitions
+from dispatch import breaker, suppressions, transitions, windows
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.states import State
@@ -24,6 +26,7 @@ from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics
 from webhooks.inbound.parts import together
+from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
 
 BATCH = 1000  # parked receipts a look
@@ -76,18 +79,21 @@ def match_parked() -> int:
     strongest = _strongest(by_message)
     messages = {row.id: row for row in Message.objects.filter(id__in=by_message)}
     reader = Reader()
+    late = {one for one, receipt in strongest.items() if _by_template(messages[one], receipt)}
     changes = [
         change
         for message_id, receipt in strongest.items()
-        if (change := _change(messages[message_id], receipt, reader)) is not None
+        if (change := _change(messages[message_id], receipt, reader, message_id in late)) is not None
     ]
     moved = {move.message_id for move in transitions.apply(changes)}
+    windows.refuse([(strongest[one].connection_id, messages[one].to) for one in late & moved], timezone.now())
     # A relay took it between our look and the move: once it is settled, the receipt has its turn.
     missed = {change.message_id for change in changes if messages[change.message_id].in_doubt} - moved
     for message_id in missed:
         del by_message[message_id]
     applied = {strongest[message_id].id for message_id in moved}
     _write(by_message, applied, messages)
+    _remember_opted_out(by_message, messages, reader)
     _heard(by_message)
     return len(owners)
 
@@ -107,12 +113,18 @@ def _strongest(by_message: Mapping[UUID, Sequence[Receipt]]) -> dict[UUID, Recei
     return found
 
 
-def _change(message: Message, receipt: Receipt, reader: Reader) -> Change | None:
-    """What the receipt does to its message; None if nothing."""
+def _change(message: Message, receipt: Receipt, reader: Reader, late: bool) -> Change | None:
+    """What the receipt does to its message; None if nothing. `late`: its text came after WhatsApp's 24 hours."""
     data = _data(receipt)
     if receipt.status == ReceiptStatus.UNDELIVERED and receipt.connection_id != message.connection_id:
         return None
-    if receipt.status == ReceiptStatus.UNDELIVERED and reader.reroutes(message, timezone.now()):
+    if late:
+        now, code = timezone.now(), receipt.error_code
+        return Change(
+            message.id, State.QUEUED, due_at=now, in_doubt=False, failed=True, code=code, detail="", data=data
+        )
+    elsewhere = receipt.status == ReceiptStatus.UNDELIVERED and not _opted_out(receipt)
+    if elsewhere and reader.reroutes(message, timezone.now()):
         return Change(
             message.id,
             State.QUEUED,
@@ -130,6 +142,43 @@ def _change(message: Message, receipt: Receipt, reader: Reader) -> Change | None
     if target is None:
         return None
     return Change(message.id, target, in_doubt=False, code=receipt.error_code, detail="", data=data)
+
+
+def _by_template(message: Message, receipt: Receipt) -> bool:
+    """Whether a text that came too late is sent again, by its connection's template; never twice."""
+    inbound = INBOUND.get(receipt.connection.provider)
+    return (
+        receipt.status == ReceiptStatus.UNDELIVERED
+        and inbound is not None
+        and receipt.error_code in inbound.window_closed_codes
+        and bool(receipt.connection.whatsapp_template)
+        and message.state == State.SENT
+        and message.connection_id == receipt.connection_id
+        and message.expires_at > timezone.now()
+        and not windows.was_closed(receipt.connection_id, message.to, message.updated_at)
+    )
+
+
+def _opted_out(receipt: Receipt) -> bool:
+    inbound = INBOUND.get(receipt.connection.provider)
+    return inbound is not None and receipt.error_code in inbound.opted_out_codes
+
+
+def _remember_opted_out(
+    by_message: Mapping[UUID, Sequence[Receipt]], messages: Mapping[UUID, Message], reader: Reader
+) -> None:
+    refused = {
+        message_id: receipt.error_code
+        for message_id, receipts in by_message.items()
+        for receipt in receipts
+        if receipt.status == ReceiptStatus.UNDELIVERED and _opted_out(receipt)
+    }
+    suppressions.block(
+        [
+            (messages[message_id], reader.claim(messages[message_id], None).channel, code)
+            for message_id, code in refused.items()
+        ]
+    )
 
 
 def _heard(by_message: Mapping[UUID, Sequence[Receipt]]) -> None:

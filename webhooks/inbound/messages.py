@@ -1,5 +1,7 @@
 """Messages from people: stored once, whole, and given to the account whose number they came to.
 
+What they ask for (`webhooks.inbound.opting`) is done in the transaction that stores them.
+
 A long text may come in parts, in any order. They wait until all are there; after `PARTS_WAIT` the text is stored with
 what there is, and a mark where a part is missing: half a message is better than none.
 """
@@ -14,6 +16,7 @@ from django.db.models import Count, F, Min, Q
 from dispatch.directory import Entry
 from dispatch.models import Connection
 from sendmsg.telemetry import metrics
+from webhooks.inbound import opting
 from webhooks.inbound.base import InboundMessage, Part
 from webhooks.models import Inbound, InboundNumber, InboundPart
 
@@ -96,7 +99,12 @@ def _create(rows: dict[tuple[int, str], Inbound], names: dict[int, str]) -> None
     same = Inbound.objects.filter(connection_id__in=names, provider_id__in=[provider_id for _, provider_id in rows])
     known = set(same.values_list("connection_id", "provider_id")) if rows else set()
     new = [rows[key] for key in sorted(rows) if key not in known]
+    for row in new:
+        opting.mark(row)
     Inbound.objects.bulk_create(new, ignore_conflicts=True)
+    # Another pump may have stored one of them a moment ago, and done what it asks for.
+    ours = set(Inbound.objects.filter(id__in=[row.id for row in new]).values_list("id", flat=True)) if new else set()
+    opting.act([row for row in new if row.id in ours])
     for row in new:
         metrics.INBOUND.labels(names[row.connection_id], "no" if row.account_id is None else "yes").inc()
 

@@ -34,8 +34,8 @@ class OwnedFilter(admin.SimpleListFilter):
 
 @admin.register(Inbound)
 class InboundAdmin(ReadOnly, BigTableAdmin):
-    list_display = ("id", "account", "connection", "channel", "from_whom", "to", "received_at")
-    list_filter = (OwnedFilter, ModeFilter, AccountFilter, ConnectionFilter)
+    list_display = ("id", "account", "connection", "channel", "from_whom", "to", "keyword", "received_at")
+    list_filter = ("keyword", OwnedFilter, ModeFilter, AccountFilter, ConnectionFilter)
     search_fields = ("provider_id",)
     search_help_text = "A whole id, ours or the provider's, or the sender's whole number."
     fields = (
@@ -48,6 +48,7 @@ class InboundAdmin(ReadOnly, BigTableAdmin):
         "from_whom",
         "to",
         "body",
+        "keyword",
         "media",
         "received_at",
         "created_at",

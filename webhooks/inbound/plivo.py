@@ -33,6 +33,7 @@ MAX_MEDIA: Final = 10  # of one message
 
 class PlivoInbound(InboundProvider):
     slug = "plivo"
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset({"200"})
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "POST"})
     secret_names: ClassVar[tuple[str, ...]] = ("webhook_secrets", "auth_token")
     replay_window: ClassVar[int] = 86_400

@@ -21,6 +21,7 @@ _STATUSES: Final = {status.value: status.value for status in ReceiptStatus}
 
 class SendMSGInbound(InboundProvider):
     slug = "sendmsg"
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset({"opted_out"})
     replay_window: ClassVar[int] = 2 * signatures.TOLERANCE
 
     def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ _RECEIPTS: Final = ("message.sent", "message.finalized")
 
 class TelnyxInbound(InboundProvider):
     slug = "telnyx"
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset({"40300"})
     replay_window: ClassVar[int] = 2 * signatures.TOLERANCE
 
     def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> str:

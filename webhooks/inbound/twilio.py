@@ -35,6 +35,7 @@ _PORTS: Final = {"https": 443, "http": 80}
 
 class TwilioInbound(InboundProvider):
     slug = "twilio"
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset({"21610"})
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "POST"})
     secret_names: ClassVar[tuple[str, ...]] = ("webhook_secrets", "auth_token")
     reply: ClassVar[Reply] = Reply('<?xml version="1.0" encoding="UTF-8"?><Response/>', "text/xml")

@@ -38,6 +38,8 @@ MAX_CHALLENGE: Final = 128  # characters; real ones have about ten digits
 
 class WhatsAppCloudInbound(InboundProvider):
     slug = "whatsapp_cloud"
+    opted_out_codes: ClassVar[frozenset[str]] = frozenset({"131050"})
+    window_closed_codes: ClassVar[frozenset[str]] = frozenset({"131047"})
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "POST"})
 
     def greet(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> Reply | None:
