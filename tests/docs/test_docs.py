@@ -18,6 +18,7 @@ from dispatch import declarations, declarations_apply
 from dispatch.broadcast_serializers import BroadcastFields, NewBroadcast
 from dispatch.bulk_serializers import NewBatch
 from dispatch.serializers import MessageDocument, NewMessage
+from dispatch.suppression_views import NewSuppression
 from sendmsg import __version__
 from sendmsg.api.codes import KINDS
 from sendmsg.api.problems import Problem
@@ -167,6 +168,16 @@ def test_the_requests_that_are_shown_are_accepted() -> None:
         with time_machine.travel(send_at - timedelta(days=1), tick=False):
             wanted = NewMessage(data=body)
             assert wanted.is_valid(), wanted.errors
+
+
+def test_the_suppressions_that_are_shown_are_accepted() -> None:
+    blocks = "".join(block for page in OURS for block in page.blocks("bash"))
+    shown = [json.loads(body) for body in re.findall(r"--json '(\{.*?\})'", blocks)]
+
+    assert shown
+    for body in shown:
+        wanted = NewSuppression(data=body)
+        assert wanted.is_valid(), wanted.errors
 
 
 def test_the_batches_and_broadcasts_that_are_shown_are_accepted() -> None:

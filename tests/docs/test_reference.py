@@ -17,7 +17,7 @@ from dispatch.bulk_serializers import NewBatch
 from dispatch.providers import registry, tables
 from dispatch.serializers import MessageQuery, NewMessage
 from dispatch.states import DEAD, EDGES, FINAL, State
-from dispatch.vocabulary import AttemptOutcome
+from dispatch.vocabulary import AttemptOutcome, SuppressionReason
 from sendmsg import transport
 from sendmsg.accounts.scopes import Scope
 from sendmsg.api.codes import KINDS
@@ -31,7 +31,7 @@ from sendmsg.variables import VARIABLES
 from tests.docs.pages import CODE, DOCS, README, ROOT, codes
 from webhooks.inbound import access
 from webhooks.inbound.registry import INBOUND
-from webhooks.models import Receipt
+from webhooks.models import Inbound, Receipt
 
 GOOD = {"to": "+447700900000", "body": "hello"}
 ODD_BODIES: tuple[dict[str, Any], ...] = (
@@ -198,6 +198,15 @@ def test_every_command_is_described() -> None:
 
     # `quickstart` runs before there are settings, so Django doesn't know it.
     assert sorted(described) == sorted(f"manage.py {name}" for name in ours | {"quickstart"})
+
+
+def test_every_reason_and_every_keyword_of_suppressions_is_described() -> None:
+    page = DOCS["suppressions"]
+
+    assert codes(page.rows("`reason`")) == list(SuppressionReason)
+    assert codes(page.rows("`keyword`")) == list(Inbound.Keyword)
+    known = set().union(*(inbound.opted_out_codes for inbound in INBOUND.values()))
+    assert known <= page.words
 
 
 def test_every_scope_and_every_check_is_described() -> None:
