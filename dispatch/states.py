@@ -52,7 +52,7 @@ EDGES: frozenset[tuple[State, State]] = frozenset(
         (State.SENT, State.DELIVERED),
         (State.SENT, State.UNDELIVERED),
         (State.SENT, State.UNKNOWN),
-        (State.SENT, State.QUEUED),  # did not arrive, and its route tries another connection
+        (State.SENT, State.QUEUED),  # did not arrive: another connection of its route, or WhatsApp's template
         (State.UNKNOWN, State.DELIVERED),
         (State.UNKNOWN, State.UNDELIVERED),
         (State.UNDELIVERED, State.DELIVERED),
