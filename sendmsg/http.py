@@ -16,7 +16,7 @@ import json as jsonlib
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -73,9 +73,10 @@ class Response:
 class HttpClient:
     """Made by `build_session`. Threads may share one; a forked child opens its own sockets."""
 
-    def __init__(self, limits: Limits, trust_env: bool) -> None:
+    def __init__(self, limits: Limits, trust_env: bool, max_hosts: int = MAX_HOSTS) -> None:
         self._limits = limits
         self._trust_env = trust_env
+        self._max_hosts = max_hosts
         self._open()
 
     def request(
@@ -120,7 +121,9 @@ class HttpClient:
         self._pid = os.getpid()
         self._session = requests.Session()
         self._session.trust_env = self._trust_env
-        adapter = Adapter(MAX_HOSTS, self._limits.connections, max_retries=urllib3.Retry(total=False), pool_block=True)
+        adapter = Adapter(
+            self._max_hosts, self._limits.connections, max_retries=urllib3.Retry(total=False), pool_block=True
+        )
         for scheme in ("https://", "http://"):
             self._session.mount(scheme, adapter)
 
@@ -168,15 +171,21 @@ def build_session(
     pool_size: int,
     max_response_bytes: int = MAX_RESPONSE_BYTES,
     trust_env: bool = False,
+    max_hosts: int = MAX_HOSTS,
+    permits: Callable[[str], bool] | None = None,
 ) -> HttpClient:
     """A client. `pool_size`: the most connections to one host; a call beyond that waits for one until its deadline.
 
-    `trust_env`: use HTTP_PROXY and its kin, REQUESTS_CA_BUNDLE and so on. Raises ValueError for a bound that is none.
+    `trust_env`: use HTTP_PROXY and its kin, REQUESTS_CA_BUNDLE and so on. `max_hosts`: with connections kept.
+    `permits`: asked with each IP address just before it is connected to; it excludes `trust_env`, because a proxy looks
+    names up by itself. Raises ValueError for a bound that is none.
     """
-    limits = Limits(connect_timeout, read_timeout, total_timeout, pool_size, max_response_bytes)
-    if not all(0 < limit < float("inf") for limit in limits):
+    bounds = (connect_timeout, read_timeout, total_timeout, pool_size, max_response_bytes)
+    if not all(0 < bound < float("inf") for bound in bounds):
         raise ValueError("Timeouts, pool size and response size need to be finite and above zero.")
-    return HttpClient(limits, trust_env)
+    if trust_env and permits is not None:
+        raise ValueError("A proxy would connect to addresses that nobody checked.")
+    return HttpClient(Limits(*bounds, permits), trust_env, max_hosts)
 
 
 @lru_cache(maxsize=256)  # almost all calls of a process go to a few URLs

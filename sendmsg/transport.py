@@ -12,7 +12,7 @@ import logging
 import socket
 import ssl
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from typing import Any, Final, NamedTuple
 
@@ -28,9 +28,15 @@ MAX_IDLE_SECONDS: Final = 20.0  # shorter than firewalls and load balancers keep
 # urllib3 writes URLs and malformed answers to its log.
 logging.getLogger("urllib3").setLevel(logging.ERROR)
 
+
+class AddressRefused(OSError):
+    """Every address of the host is one that this client must not connect to."""
+
+
 _NOT_SENT: Final[tuple[tuple[type[BaseException], str], ...]] = (
     (urllib3.exceptions.EmptyPoolError, "pool_exhausted"),
     (urllib3.exceptions.ClosedPoolError, "client_closed"),
+    (AddressRefused, "address_refused"),
     (socket.gaierror, "dns_failure"),
     (ssl.SSLError, "tls_failure"),
     (urllib3.exceptions.SSLError, "tls_failure"),
@@ -59,6 +65,7 @@ class Limits(NamedTuple):
     total: float  # seconds
     connections: int
     response_bytes: int
+    permits: Callable[[str], bool] | None = None  # whether an IP address may be connected to; None: any
 
 
 class Exchange:
@@ -115,10 +122,18 @@ class _Connection(HTTPConnection):
         return time.monotonic() - self.idle_since < MAX_IDLE_SECONDS and super().is_connected
 
     def _new_conn(self) -> socket.socket:
-        """Tries the host's addresses in turn; each gets an even share of the time that is left."""
+        """Tries the host's addresses in turn; each gets an even share of the time that is left.
+
+        What is connected to is the very address that was checked: a name that changes in between changes nothing.
+        """
         exchange = self.exchange
         connect_by = time.monotonic() + exchange.limits.connect
         found = socket.getaddrinfo(self._dns_host.strip("[]"), self.port, 0, socket.SOCK_STREAM)
+        permits = exchange.limits.permits
+        if permits is not None:
+            found = [one for one in found if permits(str(one[4][0]))]
+            if not found:
+                raise AddressRefused
         for index, (family, kind, protocol, _, address) in enumerate(found, start=1):
             sock = socket.socket(family, kind, protocol)
             try:

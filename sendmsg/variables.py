@@ -100,4 +100,20 @@ VARIABLES: Final = (
         "3600",
         "Seconds a receipt waits for its message before it counts as an orphan.",
     ),
+    Variable(
+        "CALLBACKS_ALLOW_HTTP", boolean, "false", "Callbacks to http URLs too: what they say can be read on the way."
+    ),
+    Variable(
+        "CALLBACKS_ALLOW_PRIVATE",
+        boolean,
+        "false",
+        "Callbacks to private addresses and to any port: only where every client may reach this host's network.",
+    ),
+    Variable("CALLBACKS_THREADS", whole(1, 500), "32", "Calls to clients' endpoints at a time, per process."),
+    Variable(
+        "CALLBACKS_KEPT",
+        seconds(86_400, 31_536_000),
+        "2592000",
+        "Seconds that a callback is kept for looking up and replaying.",
+    ),
 )
