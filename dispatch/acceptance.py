@@ -45,6 +45,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         priority=subject.priority,
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
+        callback_url=wanted.get("callback_url", ""),
         send_at=wanted.get("send_at"),
         due_at=due_at,
         expires_at=expires_at,

@@ -48,6 +48,7 @@ class NewRow:
     send_at: datetime | None = None
     client_reference: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    callback_url: str = ""
     broadcast_id: UUID | None = None
     id: UUID = field(default_factory=uuid7)
 
@@ -69,6 +70,7 @@ def row_of(client: Client, wanted: dict[str, Any], carriers: Carriers, now: date
         send_at=wanted.get("send_at"),
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
+        callback_url=wanted.get("callback_url", ""),
     )
 
 
@@ -100,7 +102,7 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 _COLUMNS: Final = (
     "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "segments", "encoding", "priority",
-    "client_reference", "metadata", "send_at", "due_at", "expires_at", "created_at", "updated_at", "broadcast_id",
+    "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at", "broadcast_id",
     "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
@@ -130,6 +132,7 @@ def _line(row: NewRow) -> str:
             str(int(subject.priority)),
             row.client_reference.translate(_ESCAPED),
             json.dumps(dict(row.metadata)).translate(_ESCAPED) if row.metadata else "{}",
+            row.callback_url.translate(_ESCAPED),
             row.send_at.isoformat() if row.send_at else _NULL,
             row.due_at.isoformat(),
             row.expires_at.isoformat(),

@@ -16,6 +16,7 @@ from dispatch.models import Message
 from dispatch.states import State
 from dispatch.validation import MAX_BODY, InvalidBody, measure
 from dispatch.vocabulary import Channel, Priority
+from sendmsg import destinations
 from sendmsg.api.paging import PageQuery
 from sendmsg.api.serializers import StrictSerializer
 from sendmsg.logs.models import Event
@@ -36,6 +37,15 @@ class RFC3339Field(serializers.DateTimeField):
         if not isinstance(value, str) or not _RFC3339.fullmatch(value):
             raise serializers.ValidationError("Expected RFC 3339 with an offset: 2026-12-31T09:00:00Z.", "rfc3339")
         return super().to_internal_value(value)
+
+
+def checked_url(value: str) -> str:
+    """The URL itself; raises `ValidationError` for one that is not called."""
+    try:
+        destinations.check_url(value)
+    except destinations.RefusedURL as refused:
+        raise serializers.ValidationError(refused.detail, refused.code) from None
+    return value
 
 
 class NewMessage(StrictSerializer):
@@ -59,6 +69,11 @@ class NewMessage(StrictSerializer):
         required=False,
         child=serializers.CharField(max_length=MAX_VALUE, allow_blank=True, trim_whitespace=False),
     )
+    callback_url = serializers.CharField(
+        required=False,
+        trim_whitespace=False,
+        help_text="Told of this message's states, beside the account's endpoints; https.",
+    )
 
     def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
         fields = super().get_fields()
@@ -81,6 +96,9 @@ class NewMessage(StrictSerializer):
         if value > now + MAX_SCHEDULE:
             raise serializers.ValidationError("At most 30 days ahead.", "send_at_too_far")
         return value
+
+    def validate_callback_url(self, value: str) -> str:
+        return checked_url(value)
 
     def validate_metadata(self, value: dict[str, str]) -> dict[str, str]:
         if len(value) > MAX_PAIRS:
@@ -135,6 +153,7 @@ class MessageDocument(serializers.Serializer[Message]):
     error = serializers.SerializerMethodField()
     client_reference = serializers.SerializerMethodField()
     metadata = serializers.DictField(child=serializers.CharField())
+    callback_url = serializers.CharField(allow_null=True)
     send_at = serializers.DateTimeField(allow_null=True)
     expires_at = serializers.DateTimeField()
     created_at = serializers.DateTimeField()
@@ -151,6 +170,7 @@ class MessageDocument(serializers.Serializer[Message]):
     def to_representation(self, instance: Message) -> dict[str, Any]:
         document: dict[str, Any] = super().to_representation(instance)
         document["from"] = document["from"] or None
+        document["callback_url"] = document["callback_url"] or None
         return document
 
     @extend_schema_field(serializers.ChoiceField(sorted(PRIORITIES)))

@@ -71,6 +71,8 @@ DEAD: frozenset[State] = frozenset({State.FAILED, State.EXPIRED, State.UNKNOWN})
 
 Except for a message that was sent and whose receipt never came: there is nothing to be done about that one.
 """
+ANNOUNCED: frozenset[State] = FINAL | {State.SENT}
+"""States that the client's endpoints are told of: those that say something about the provider or the recipient."""
 
 
 def allowed(source: State, target: State) -> bool:

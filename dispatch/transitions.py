@@ -2,9 +2,10 @@
 
 `apply` moves a batch in ONE statement: it locks the rows in order of id (so that two batches can't deadlock), checks
 each change against the graph of `dispatch.states` and against the release it belongs to, writes the events to the
-journal and the dead letters of those that failed for good. All of it happens, or none; a change whose edge does not
-exist any more is passed over and missing from the answer. A replay or a re-route counts as a release, so that whoever
-still holds the last one finds nothing to change. A message that turns out to have been delivered closes its own letter.
+journal, the dead letters of those that failed for good, and announcements for clients that listen. All of it happens,
+or none; a change whose edge does not exist any more is passed over and missing from the answer. A replay or a re-route
+counts as a release, so that whoever still holds the last one finds nothing to change. A message that turns out to have
+been delivered closes its own letter.
 """
 
 import json
@@ -17,7 +18,7 @@ from uuid import UUID
 from django.db import connection as database
 from uuid_utils.compat import uuid7
 
-from dispatch.states import DEAD, EDGES, FINAL, State
+from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
 from sendmsg.telemetry import metrics
 
 DETAIL_LENGTH = 300  # characters; what the columns hold
@@ -43,6 +44,7 @@ WITH change AS (
         release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(ended)s)))::int,
         tries = m.tries + (c.target = 'sending')::int,
         lane = CASE WHEN c.target = 'queued' THEN abs(m.lane) ELSE m.lane END,
+        sequence = m.sequence + (c.target = ANY(%(announced)s))::int,
         due_at = COALESCE(c.due_at, m.due_at),
         expires_at = COALESCE(c.expires_at, m.expires_at),
         lease_until = c.lease_until,
@@ -62,7 +64,7 @@ WITH change AS (
         ON edge.source = l.state AND edge.target = c.target
     WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
-        m.error_code, m.error_detail, m.updated_at, c.data, c.letter
+        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter
 ), journaled AS (
     INSERT INTO journal_journalentry (events)
     SELECT jsonb_agg(jsonb_build_object(
@@ -75,6 +77,14 @@ WITH change AS (
         'at', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
         'data', CASE WHEN tries > 0 THEN data || jsonb_build_object('attempt', tries) ELSE data END
     )) FROM moved HAVING count(*) > 0
+), announced AS (
+    INSERT INTO dispatch_announcement (account_id, test, type, message_id, sequence, data, url, at)
+    SELECT account_id, test, 'message.' || target, id, sequence, jsonb_build_object(
+        'connection', connection_id, 'code', error_code, 'detail', error_detail
+    ), callback_url, updated_at
+    FROM moved m WHERE target = ANY(%(announced)s) AND (callback_url <> '' OR EXISTS (
+        SELECT FROM dispatch_listener l WHERE l.account_id = m.account_id AND l.test = m.test
+    ))
 ), dead AS (
     INSERT INTO dispatch_deadletter (
         id, message_id, account_id, test, connection_id, reason, detail, queue, task, state, handled_by, note
@@ -168,6 +178,7 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "sources": [source.value for source, _ in edges],
         "targets": [target.value for _, target in edges],
         "dead": _values(DEAD),
+        "announced": _values(ANNOUNCED),
         "ended": _values(DEAD | {State.SENT}),
     }
 

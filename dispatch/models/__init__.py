@@ -1,5 +1,6 @@
 """The rows that dispatch stands on, a file for each kind."""
 
+from dispatch.models.announcements import Announcement, Listener
 from dispatch.models.broadcasts import Broadcast, BroadcastDraft
 from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, ConnectionEvent
 from dispatch.models.dead_letters import DeadLetter
@@ -10,12 +11,14 @@ from dispatch.models.suppressions import Suppression, WhatsAppWindow
 __all__ = [
     "BASE_URL",
     "CONNECTION_NAME",
+    "Announcement",
     "Attempt",
     "Broadcast",
     "BroadcastDraft",
     "Connection",
     "ConnectionEvent",
     "DeadLetter",
+    "Listener",
     "Message",
     "ProviderReference",
     "Route",

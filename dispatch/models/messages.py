@@ -33,6 +33,10 @@ class Message(models.Model):
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
     client_reference = models.CharField(max_length=100, blank=True)
     metadata = models.JSONField(default=dict)
+    callback_url = models.TextField(blank=True, db_default="", help_text="Told of its states, beside the endpoints.")
+    sequence = models.PositiveIntegerField(
+        default=0, db_default=0, help_text="Counts the states that clients are told of; in their callbacks."
+    )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     lane = models.BigIntegerField(

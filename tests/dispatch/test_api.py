@@ -45,7 +45,7 @@ class TestSending:
         assert UUID(document["id"]).version == 7
         assert list(document) == [
             "id", "status", "channel", "to", "from", "body", "segments", "encoding", "priority", "provider", "error",
-            "client_reference", "metadata", "send_at", "expires_at", "created_at", "updated_at",
+            "client_reference", "metadata", "callback_url", "send_at", "expires_at", "created_at", "updated_at",
         ]  # fmt: skip
         [event] = JournalEntry.objects.get().events
         assert (event["type"], event["message"]) == ("accepted", str(message.id))
