@@ -7,6 +7,9 @@ from uuid_utils.compat import uuid7
 from dispatch.models import Connection, Message
 from dispatch.vocabulary import Channel, ReceiptStatus
 from sendmsg.accounts.models import Account
+from webhooks.callbacks.models import Callback, Endpoint, MessageSecret
+
+__all__ = ["Callback", "Endpoint", "Inbound", "InboundNumber", "InboundPart", "MessageSecret", "Receipt"]
 
 
 class Receipt(models.Model):

@@ -13,3 +13,5 @@ class Scope(models.TextChoices):
     MESSAGES_READ = "messages:read", "Read messages, their states, timelines and dead letters."
     SUPPRESSIONS_WRITE = "suppressions:write", "Add and lift suppressions of recipients."
     SUPPRESSIONS_READ = "suppressions:read", "Read suppressions: who does not want messages."
+    WEBHOOKS_WRITE = "webhooks:write", "Add, change and remove webhook endpoints, renew secrets, replay callbacks."
+    WEBHOOKS_READ = "webhooks:read", "Read webhook endpoints and what became of their callbacks."

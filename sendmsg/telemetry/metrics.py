@@ -51,6 +51,19 @@ INBOUND = Counter("sendmsg_inbound_messages_total", "Messages from people, by wh
 SUPPRESSIONS = Counter("sendmsg_suppressions_total", "Recipients that began to be suppressed, by reason.", ["reason"])
 BLOCKED = Counter(
     "sendmsg_messages_blocked_total", "Messages that were claimed and not allowed to be sent, by reason.", ["code"]
+CALLBACKS = Counter(
+    "sendmsg_callbacks_total", "Calls to clients' endpoints, by what became of the callback.", ["result"]
+)
+CALLBACK_SECONDS = Histogram(
+    "sendmsg_callback_seconds", "Time of one call to a client's endpoint.", buckets=(0.01, 0.05, 0.1, 0.5, 1, 5, 15)
+)
+CALLBACK_LAG = Histogram(
+    "sendmsg_callback_lag_seconds",
+    "From what happened to the end of its first call to an endpoint.",
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 5, 30, 300, 3600),
+)
+ENDPOINTS_DISABLED = Counter(
+    "sendmsg_callback_endpoints_disabled_total", "Clients' endpoints that are not called any more.", ["reason"]
 )
 PUMP_SECONDS = Histogram(
     "sendmsg_pump_step_seconds", "Time of one step of a pump.", ["pump"], buckets=(0.001, 0.01, 0.1, 1, 10)

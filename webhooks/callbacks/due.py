@@ -1,0 +1,155 @@
+"""Claims the callbacks that are due, every endpoint in turn: a dead one with a hundred thousand holds up nobody.
+
+Due rows are looked at endpoint by endpoint, and an endpoint costs one look however much waits for it. None gets more
+than half of the threads, nor more than its share while others wait; one that failed `TRUSTED` times in a row is left
+alone until `paused_until`, and is then tried with one call at a time over all processes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from django.db import connection as database
+from django.db import transaction
+
+from webhooks.callbacks import signing
+from webhooks.callbacks.delivery import TOTAL, Task
+from webhooks.callbacks.models import Endpoint, MessageSecret
+from webhooks.callbacks.vocabulary import EndpointKind
+
+LEASE: Final = timedelta(seconds=TOTAL + 30)  # a call, and time to write down what became of it
+TRUSTED: Final = 3  # failures in a row; fewer are the callback's, more are the endpoint's
+
+# A loose scan over the index `callback_due`: from the first row of one endpoint straight to the first of the next.
+LINES = """
+WITH RECURSIVE line AS (
+    (SELECT endpoint_id, due_at FROM webhooks_callback WHERE state = 'waiting' ORDER BY endpoint_id, due_at LIMIT 1)
+    UNION ALL
+    SELECT later.* FROM line CROSS JOIN LATERAL (
+        SELECT endpoint_id, due_at FROM webhooks_callback
+        WHERE state = 'waiting' AND endpoint_id > line.endpoint_id
+        ORDER BY endpoint_id, due_at LIMIT 1
+    ) later
+)
+SELECT e.id, e.failures >= %(trusted)s FROM line JOIN webhooks_endpoint e ON e.id = line.endpoint_id
+WHERE line.due_at <= %(now)s AND e.state = 'enabled' AND (e.paused_until IS NULL OR e.paused_until <= %(now)s)
+ORDER BY line.due_at
+"""
+
+# Whoever gets the row tries the endpoint out; for the others it is still paused.
+PROBE = """
+UPDATE webhooks_endpoint SET paused_until = %(lease)s WHERE id IN (
+    SELECT id FROM webhooks_endpoint
+    WHERE id = ANY(%(endpoints)s::uuid[]) AND failures >= %(trusted)s
+        AND (paused_until IS NULL OR paused_until <= %(now)s)
+    ORDER BY id FOR UPDATE SKIP LOCKED
+) RETURNING id
+"""
+
+CLAIM = """
+WITH due AS (
+    SELECT c.id FROM unnest(%(endpoints)s::uuid[], %(quotas)s::int[]) AS q(endpoint_id, quota)
+    CROSS JOIN LATERAL (
+        SELECT id FROM webhooks_callback
+        WHERE state = 'waiting' AND endpoint_id = q.endpoint_id AND due_at <= %(now)s
+        ORDER BY due_at LIMIT q.quota FOR UPDATE SKIP LOCKED
+    ) c
+    LIMIT %(limit)s
+)
+UPDATE webhooks_callback c SET due_at = %(lease)s FROM due WHERE c.id = due.id
+RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An endpoint for which something is due. `probe`: it failed too often to get more than one call."""
+
+    endpoint_id: UUID
+    probe: bool
+
+
+def lines(now: datetime) -> list[Line]:
+    """The endpoints that may be called now, the one that waits longest first."""
+    with database.cursor() as cursor:
+        cursor.execute(LINES, {"now": now, "trusted": TRUSTED})
+        return [Line(*row) for row in cursor.fetchall()]
+
+
+def share(waiting: list[Line], flying: Mapping[UUID, int], threads: int) -> dict[UUID, int]:
+    """How many more calls each endpoint gets. `flying`: calls under way in this process, by endpoint."""
+    most = max(1, threads // max(2, len(waiting)))
+    quotas = {line.endpoint_id: (1 if line.probe else most) - flying.get(line.endpoint_id, 0) for line in waiting}
+    return {endpoint_id: quota for endpoint_id, quota in quotas.items() if quota > 0}
+
+
+def claim(flying: Mapping[UUID, int], threads: int, now: datetime) -> list[Task]:
+    """Take what may be called now, as many as threads are free; each is ours for `LEASE`."""
+    free = threads - sum(flying.values())
+    if free <= 0:
+        return []
+    waiting = lines(now)
+    quotas = share(waiting, flying, threads)
+    if not quotas:
+        return []
+    with transaction.atomic():
+        probes = _take_probes([line.endpoint_id for line in waiting if line.probe and line.endpoint_id in quotas], now)
+        probing = {line.endpoint_id for line in waiting if line.probe}
+        taken = {one: quota for one, quota in quotas.items() if one not in probing or one in probes}
+        with database.cursor() as cursor:
+            cursor.execute(
+                CLAIM,
+                {
+                    "endpoints": list(taken),
+                    "quotas": list(taken.values()),
+                    "now": now,
+                    "lease": now + LEASE,
+                    "limit": free,
+                },
+            )
+            rows = cursor.fetchall()
+        return _tasks(rows, probes, now)
+
+
+def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
+    if not endpoint_ids:
+        return set()
+    with database.cursor() as cursor:
+        cursor.execute(PROBE, {"endpoints": endpoint_ids, "trusted": TRUSTED, "now": now, "lease": now + LEASE})
+        return {row[0] for row in cursor.fetchall()}
+
+
+def _tasks(
+    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime]], probes: set[UUID], now: datetime
+) -> list[Task]:
+    endpoints = Endpoint.objects.in_bulk({row[1] for row in rows})
+    keys = {endpoint.id: _keys(endpoint, now) for endpoint in endpoints.values()}
+    return [
+        Task(
+            id=callback_id,
+            endpoint_id=endpoint_id,
+            event_id=event_id,
+            url=url or endpoints[endpoint_id].url,
+            body=body,
+            keys=keys[endpoint_id],
+            attempts=attempts,
+            happened_at=happened_at,
+            lease=now + LEASE,
+            probe=endpoint_id in probes,
+        )
+        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at in rows
+    ]
+
+
+def _keys(endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
+    if endpoint.kind == EndpointKind.DECLARED:
+        return signing.active(endpoint, now)
+    secret = MessageSecret.objects.filter(account_id=endpoint.account_id, test=endpoint.test).first()
+    if secret is None:  # nobody has asked for it yet; it can still be rotated into one that somebody knows
+        secret = MessageSecret(account_id=endpoint.account_id, test=endpoint.test)
+        signing.start(secret)
+        MessageSecret.objects.bulk_create([secret], ignore_conflicts=True)
+        secret = MessageSecret.objects.get(account_id=endpoint.account_id, test=endpoint.test)
+    return signing.active(secret, now)

@@ -1,0 +1,86 @@
+"""From announcements to callbacks: one for each endpoint that wants to hear of it.
+
+Promises: a callback exists if what it tells of was committed, and once, whatever is killed when: the announcement is
+deleted in the transaction that writes its callbacks. Several processes share the work.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from uuid_utils.compat import uuid7
+
+from dispatch.announcements import announce as _announce
+from dispatch.models import Announcement, Connection, Message
+from sendmsg import destinations
+from webhooks.callbacks import endpoints, payloads
+from webhooks.callbacks.models import Callback, Endpoint
+from webhooks.callbacks.vocabulary import EndpointKind, EndpointState, Kind, wants
+
+BATCH = 500  # announcements a step
+
+
+def announce(account_id: UUID, test: bool, kind: Kind, data: Mapping[str, Any]) -> None:
+    """Tell the account's endpoints of `kind`, inside the caller's transaction. `data` is sent as it is."""
+    _announce(account_id, test, kind.value, data)
+
+
+def spread() -> int:
+    """Turn the oldest announcements into callbacks; how many there were."""
+    with transaction.atomic():
+        rows = list(Announcement.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
+        if rows:
+            Callback.objects.bulk_create(_callbacks(rows))
+            Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
+    return len(rows)
+
+
+def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:
+    listening = _listening({row.account_id for row in rows})
+    messages = Message.objects.defer("body").in_bulk({row.message_id for row in rows if row.message_id})
+    providers = dict(Connection.objects.values_list("id", "provider"))
+    made: list[Callback] = []
+    named: dict[tuple[UUID, bool, str], Endpoint] = {}
+    for row in rows:
+        told = [one for one in listening.get((row.account_id, row.test), ()) if wants(one.event_types, row.type)]
+        targets = [(endpoint, "") for endpoint in told]
+        if row.url:
+            key = (row.account_id, row.test, destinations.origin(row.url))
+            named[key] = named.get(key) or endpoints.of_message(*key)
+            if named[key].state == EndpointState.ENABLED:
+                targets.append((named[key], row.url))
+        if not targets:
+            continue
+        data = row.data
+        if row.message_id is not None:
+            data = payloads.of_message(row, messages.get(row.message_id), providers)
+        body = json.dumps(payloads.envelope(row.type, row.at, data), ensure_ascii=False, separators=(",", ":"))
+        event_id = uuid7()
+        made += [new(endpoint, event_id, row, body, url) for endpoint, url in targets]
+    return made
+
+
+def new(endpoint: Endpoint, event_id: UUID, about: Announcement, body: str, url: str = "") -> Callback:
+    """An unsaved callback, due at once."""
+    return Callback(
+        endpoint=endpoint,
+        event_id=event_id,
+        type=about.type,
+        message_id=about.message_id,
+        url=url,
+        body=body,
+        happened_at=about.at,
+        due_at=about.at,
+    )
+
+
+def _listening(account_ids: set[UUID]) -> dict[tuple[UUID, bool], list[Endpoint]]:
+    found: dict[tuple[UUID, bool], list[Endpoint]] = {}
+    rows = Endpoint.objects.filter(
+        account_id__in=account_ids, kind=EndpointKind.DECLARED, state=EndpointState.ENABLED
+    ).defer("secret", "old_secrets")
+    for row in rows:
+        found.setdefault((row.account_id, row.test), []).append(row)
+    return found

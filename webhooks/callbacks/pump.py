@@ -1,0 +1,73 @@
+"""The callbacks pump: tells clients' programs what happened.
+
+Promises: every callback is sent until the endpoint answers 2xx or its tries are used up; what a killed process held is
+sent again when its lease ends, so an endpoint may hear of a thing twice, with the same `webhook-id`. Order is not
+promised. Calls are made in threads; the database belongs to the pump's own thread.
+"""
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
+from uuid import UUID
+
+from django.conf import settings
+from django.utils import timezone
+
+from sendmsg.pump import Pump
+from webhooks.callbacks import due, housekeeping, outbox
+from webhooks.callbacks.delivery import Result, Task, deliver
+from webhooks.callbacks.settling import settle
+
+
+class CallbacksPump(Pump):
+    name = "callbacks"
+    poll = 0.2  # seconds; also how long a stop may wait
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._threads = settings.CALLBACKS_THREADS
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="callback")
+        self._ended: SimpleQueue[Result] = SimpleQueue()
+        self._results: list[Result] = []
+        self._flying: Counter[UUID] = Counter()
+        self._housekeeping = housekeeping.Clock()
+
+    @property
+    def flying(self) -> int:
+        """Calls under way."""
+        return self._flying.total()
+
+    def step(self) -> int:
+        done = self._settle()
+        done += outbox.spread()
+        tasks = due.claim(+self._flying, self._threads, timezone.now())
+        for task in tasks:
+            self._flying[task.endpoint_id] += 1
+            self._pool.submit(self._call, task)
+        return done + len(tasks) + self._housekeeping.tick()
+
+    def wait(self, seconds: float) -> None:
+        """Until a call ends, `seconds` at the most."""
+        try:
+            self._take(self._ended.get(timeout=seconds))
+        except Empty:
+            return
+
+    def close(self) -> None:
+        """Let the calls under way end, which takes seconds, and write down how."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._settle()
+
+    def _call(self, task: Task) -> None:
+        self._ended.put(deliver(task))
+
+    def _settle(self) -> int:
+        while not self._ended.empty():
+            self._take(self._ended.get())
+        settle(self._results)  # kept if it raises: the next step tries again
+        settled, self._results = len(self._results), []
+        return settled
+
+    def _take(self, result: Result) -> None:
+        self._flying[result.task.endpoint_id] -= 1
+        self._results.append(result)
