@@ -184,6 +184,14 @@ SPECTACULAR_SETTINGS = {
     "DESCRIPTION": "Send SMS and WhatsApp messages through every provider, and hear what became of each.",
     "VERSION": __version__,
     "SERVERS": [{"url": PUBLIC_URL}],
+    "OAS_VERSION": "3.1.1",  # the first line of versions that has webhooks
+    "WEBHOOKS": [
+        f"webhooks.callbacks.documents.{name}"
+        for name in (
+            *("MESSAGE_STATE", "MESSAGE_RECEIVED", "BROADCAST_FINISHED"),
+            *("SUPPRESSION_CHANGED", "ENDPOINT_DISABLED", "WEBHOOK_TEST"),
+        )
+    ],
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],
     "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],
@@ -199,6 +207,10 @@ SPECTACULAR_SETTINGS = {
         "MessageStatus": "dispatch.states.State",
         "BroadcastStatus": "dispatch.vocabulary.BroadcastState",
         "Channel": "dispatch.vocabulary.Channel",
+        "LetterState": "dispatch.vocabulary.LetterState",
+        "CallbackState": "webhooks.callbacks.vocabulary.CallbackState",
+        "EndpointState": "webhooks.callbacks.vocabulary.SHOWN_STATES",
+        "ReplayableState": "webhooks.callbacks.vocabulary.REPLAYABLE_STATES",
     },
 }
 

@@ -10,6 +10,7 @@ from sendmsg.telemetry.views import metrics
 urlpatterns = [
     path("v1/", include("dispatch.urls")),
     path("v1/", include("webhooks.api_urls")),
+    path("v1/", include("webhooks.callbacks.urls")),
     path("webhooks/", include("webhooks.urls")),
     path("admin/", admin.site.urls),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),

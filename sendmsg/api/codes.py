@@ -78,6 +78,11 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
         "message_not_replayable": Kind(
             409, "Not replayable", "The message may have been sent, or is not failed, expired or unknown any more."
         ),
+        "too_many_endpoints": Kind(409, "Too many endpoints", "The account has 20 endpoints already: delete one."),
+        "endpoint_disabled": Kind(409, "Endpoint disabled", "The endpoint is disabled: enable it first."),
+        "endpoint_of_messages": Kind(
+            409, "No URL of its own", "Messages name where this endpoint is called: send one with a callback_url."
+        ),
         "throttled": Kind(429, "Too many requests", "Slow down: Retry-After says how long."),
         # Us
         "internal_error": Kind(500, "Internal error", "An error of ours. Quote the request id to report it."),

@@ -10,6 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from dispatch.announcements import announce as _announce
@@ -56,8 +57,7 @@ def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:
         data = row.data
         if row.message_id is not None:
             data = payloads.of_message(row, messages.get(row.message_id), providers)
-        body = json.dumps(payloads.envelope(row.type, row.at, data), ensure_ascii=False, separators=(",", ":"))
-        event_id = uuid7()
+        body, event_id = _body(row, data), uuid7()
         made += [new(endpoint, event_id, row, body, url) for endpoint, url in targets]
     return made
 
@@ -74,6 +74,19 @@ def new(endpoint: Endpoint, event_id: UUID, about: Announcement, body: str, url:
         happened_at=about.at,
         due_at=about.at,
     )
+
+
+def test(endpoint: Endpoint) -> Callback:
+    """Tell this endpoint something that did not happen, so that its owner can see it arrive."""
+    about = Announcement(type=Kind.WEBHOOK_TEST.value, data={"id": str(endpoint.id)}, at=timezone.now())
+    callback = new(endpoint, uuid7(), about, _body(about, about.data))
+    callback.save()
+    callback.refresh_from_db()
+    return callback
+
+
+def _body(about: Announcement, data: Mapping[str, Any]) -> str:
+    return json.dumps(payloads.envelope(about.type, about.at, data), ensure_ascii=False, separators=(",", ":"))
 
 
 def _listening(account_ids: set[UUID]) -> dict[tuple[UUID, bool], list[Endpoint]]:

@@ -54,3 +54,7 @@ class CallbackState(TextChoices):
     WAITING = "waiting", "waiting"  # due at `due_at`: new, to be tried again, or being sent under a lease
     DELIVERED = "delivered", "delivered"  # the endpoint answered 2xx
     FAILED = "failed", "failed"  # no try is left, or its endpoint was disabled
+
+
+SHOWN_STATES = [(state.value, state.label) for state in EndpointState if state is not EndpointState.DELETED]
+REPLAYABLE_STATES = [(state.value, state.label) for state in (CallbackState.FAILED, CallbackState.DELIVERED)]

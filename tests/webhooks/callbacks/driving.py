@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from django.db import transaction
 from django.db.models import F
 from django.utils import timezone
 from standardwebhooks import Webhook
@@ -26,7 +27,8 @@ PATIENCE = 1.0  # seconds that a look at calls under way may take
 
 
 def make_endpoint(account: "Account", url: str, *event_types: str, test: bool = False) -> Endpoint:
-    endpoint, _ = endpoints.create(account.pk, test, url, event_types, "")
+    with transaction.atomic():
+        endpoint, _ = endpoints.create(account.pk, test, url, event_types, "")
     return endpoint
 
 

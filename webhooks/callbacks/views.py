@@ -1,0 +1,224 @@
+"""The webhooks API: a client's own endpoints, and what became of their callbacks.
+
+Translates between HTTP and `webhooks.callbacks.endpoints`. A key sees the endpoints of its account and mode; anybody
+else's is a 404. A secret is in the answer that it was made for and in no other: not even a repeated request gets it
+again, because it would have to be stored in clear for that.
+"""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+from django.urls import reverse
+from django.utils import timezone
+from drf_spectacular.utils import extend_schema
+from rest_framework.exceptions import ErrorDetail, ValidationError
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from sendmsg.accounts.keys import Mode
+from sendmsg.accounts.scopes import Scope
+from sendmsg.api.authentication import client_of
+from sendmsg.api.idempotency import run_once
+from sendmsg.api.paging import PageQuery, paginate
+from sendmsg.api.permissions import requires
+from sendmsg.api.problems import Problem
+from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
+from webhooks.callbacks import endpoints, outbox
+from webhooks.callbacks.models import Endpoint
+from webhooks.callbacks.serializers import (
+    DeliveryDocument,
+    EndpointChange,
+    EndpointDocument,
+    NewEndpoint,
+    NewEndpointDocument,
+    SecretDocument,
+)
+from webhooks.callbacks.vocabulary import DisabledReason, EndpointKind, EndpointState
+
+REPEATABLE = [IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED]
+
+
+def visible(request: Request) -> QuerySet[Endpoint]:
+    client = client_of(request)
+    rows = Endpoint.objects.filter(account_id=client.account_id, test=client.mode is Mode.TEST)
+    return rows.exclude(state=EndpointState.DELETED).defer("secret", "old_secrets")
+
+
+def find(request: Request, endpoint_id: UUID, *, lock: bool = False) -> Endpoint:
+    rows = visible(request)
+    endpoint = (rows.select_for_update(no_key=True) if lock else rows).filter(pk=endpoint_id).first()
+    if endpoint is None:
+        raise Problem("not_found")
+    return endpoint
+
+
+def with_secret(request: Request, handle: Callable[[], tuple[Response, str]]) -> Response:
+    """Run `handle` once; its secret is added to the answer, and is not in the one that is kept for repeats."""
+    shown: list[str] = []
+
+    def run() -> Response:
+        response, secret = handle()
+        shown.append(secret)
+        return response
+
+    response = run_once(request, run)
+    if shown:
+        response.data = {**response.data, "secret": shown[0]}
+    return response
+
+
+class EndpointsView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_READ, POST=Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="create_webhook",
+        summary="Add an endpoint that is told what happens",
+        parameters=REPEATABLE,
+        request=NewEndpoint,
+        responses={201: NewEndpointDocument, **problems(*BODY, *IDEMPOTENCY, "too_many_endpoints")},
+    )
+    def post(self, request: Request) -> Response:
+        def handle() -> tuple[Response, str]:
+            wanted = NewEndpoint(data=request.data)
+            wanted.is_valid(raise_exception=True)
+            asked: dict[str, Any] = wanted.validated_data
+            client = client_of(request)
+            try:
+                endpoint, secret = endpoints.create(
+                    client.account_id,
+                    client.mode is Mode.TEST,
+                    asked["url"],
+                    asked.get("event_types", []),
+                    asked.get("description", ""),
+                )
+            except endpoints.TooManyEndpoints:
+                raise Problem("too_many_endpoints") from None
+            location = reverse("webhook-endpoint", args=[endpoint.id])
+            return Response(dict(EndpointDocument(endpoint).data), 201, headers={"Location": location}), secret
+
+        return with_secret(request, handle)
+
+    @extend_schema(
+        operation_id="list_webhooks",
+        summary="List endpoints, newest first",
+        parameters=[PageQuery],
+        responses={200: page_of("WebhookList", EndpointDocument), **problems(*LIST)},
+    )
+    def get(self, request: Request) -> Response:
+        query = PageQuery(data=request.query_params)
+        query.is_valid(raise_exception=True)
+        asked: dict[str, Any] = query.validated_data
+        page = paginate(visible(request), cursor=asked.get("cursor"), limit=asked["limit"])
+        return Response(page.document(lambda found: [EndpointDocument(row).data for row in found]))
+
+
+class EndpointView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_READ, PATCH=Scope.WEBHOOKS_WRITE, DELETE=Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="get_webhook",
+        summary="Get an endpoint",
+        responses={200: EndpointDocument, **problems("not_found")},
+    )
+    def get(self, request: Request, endpoint_id: UUID) -> Response:
+        return Response(EndpointDocument(find(request, endpoint_id)).data)
+
+    @extend_schema(
+        operation_id="change_webhook",
+        summary="Change an endpoint, disable it or enable it again",
+        request=EndpointChange,
+        responses={200: EndpointDocument, **problems(*BODY, "not_found")},
+    )
+    def patch(self, request: Request, endpoint_id: UUID) -> Response:
+        with transaction.atomic():
+            endpoint = find(request, endpoint_id, lock=True)
+            wanted = EndpointChange(data=request.data)
+            wanted.is_valid(raise_exception=True)
+            self._change(endpoint, wanted.validated_data)
+        return Response(EndpointDocument(endpoint).data)
+
+    def _change(self, endpoint: Endpoint, wanted: dict[str, Any]) -> None:
+        fields = [name for name in ("url", "event_types", "description") if name in wanted]
+        if fields and endpoint.kind == EndpointKind.MESSAGES:
+            detail = "Messages name this one: it can be enabled, disabled and deleted."
+            raise ValidationError({name: ErrorDetail(detail, "not_changeable") for name in fields})
+        for name in fields:
+            setattr(endpoint, name, wanted[name])
+        endpoint.updated_at = timezone.now()
+        endpoint.save(update_fields=[*fields, "updated_at"])
+        if wanted.get("enabled") is True:
+            endpoints.enable(endpoint)
+        elif wanted.get("enabled") is False and endpoint.state == EndpointState.ENABLED:
+            endpoints.disable(endpoint, DisabledReason.CLIENT)
+
+    @extend_schema(
+        operation_id="delete_webhook",
+        summary="Delete an endpoint and what was kept of its callbacks",
+        responses={204: None, **problems("not_found")},
+    )
+    def delete(self, request: Request, endpoint_id: UUID) -> Response:
+        with transaction.atomic():
+            endpoints.delete(find(request, endpoint_id, lock=True))
+        return Response(status=204)
+
+
+class RotateView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="rotate_webhook_secret",
+        summary="Give an endpoint a new secret; the old one signs for 24 hours more",
+        parameters=REPEATABLE,
+        request=None,
+        responses={200: SecretDocument, **problems(*IDEMPOTENCY, "not_found")},
+    )
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        def handle() -> tuple[Response, str]:
+            return Response({}), endpoints.rotate(find(request, endpoint_id, lock=True), timezone.now())
+
+        return with_secret(request, handle)
+
+
+class MessageSecretView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="rotate_callback_secret",
+        summary="Make a new secret for callbacks to the `callback_url` of messages; the old one signs for 24 hours more",
+        parameters=REPEATABLE,
+        request=None,
+        responses={200: SecretDocument, **problems(*IDEMPOTENCY)},
+    )
+    def post(self, request: Request) -> Response:
+        def handle() -> tuple[Response, str]:
+            client = client_of(request)
+            test = client.mode is Mode.TEST
+            return Response({}), endpoints.rotate_message_secret(client.account_id, test, timezone.now())
+
+        return with_secret(request, handle)
+
+
+class TestView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="test_webhook",
+        summary="Send an endpoint a `webhook.test`",
+        parameters=REPEATABLE,
+        request=None,
+        responses={202: DeliveryDocument, **problems(*IDEMPOTENCY, "not_found", "endpoint_disabled")},
+    )
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        def handle() -> Response:
+            endpoint = find(request, endpoint_id)
+            if endpoint.state != EndpointState.ENABLED:
+                raise Problem("endpoint_disabled")
+            if endpoint.kind == EndpointKind.MESSAGES:
+                raise Problem("endpoint_of_messages")
+            return Response(dict(DeliveryDocument(outbox.test(endpoint)).data), 202)
+
+        return run_once(request, handle)
