@@ -188,7 +188,7 @@ class MessageSecretView(APIView):
 
     @extend_schema(
         operation_id="rotate_callback_secret",
-        summary="Make a new secret for callbacks to the `callback_url` of messages; the old one signs for 24 hours more",
+        summary="Make a new secret for the `callback_url` of messages; the old one signs for 24 hours more",
         parameters=REPEATABLE,
         request=None,
         responses={200: SecretDocument, **problems(*IDEMPOTENCY)},
