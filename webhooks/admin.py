@@ -12,6 +12,7 @@ from dispatch.admin.filters import ConnectionFilter
 from dispatch.admin.messages import MessageAdmin, link
 from dispatch.models import Connection, Message
 from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from webhooks.callbacks import admin as callbacks  # noqa: F401  registers endpoints and callbacks
 from webhooks.inbound import pages  # noqa: F401  registers what people sent to us
 from webhooks.models import Receipt
 

@@ -6,7 +6,6 @@ and under any other filter.
 
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
-from uuid import UUID
 
 from django.contrib.admin import SimpleListFilter
 from django.contrib.admin.options import IncorrectLookupParameters
@@ -15,11 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dispatch.admin.filters import InputFilter
-
-
-def first_id(at: datetime) -> UUID:
-    """The smallest UUIDv7 that can be made at or after `at` (RFC 9562 §5.7)."""
-    return UUID(int=int(at.timestamp() * 1000) << 80 | 0x7 << 76 | 0b10 << 62)
+from sendmsg.ids import first_id
 
 
 class AgeFilter(SimpleListFilter):

@@ -3,6 +3,7 @@
 import contextlib
 import ipaddress
 import socket
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -59,6 +60,10 @@ def refused(url: str) -> str:
     with pytest.raises(RefusedURL) as caught:
         check_url(url)
     return caught.value.code
+
+
+def client(permitted: Callable[[str], bool]) -> HttpClient:
+    return build_session(connect_timeout=2, read_timeout=2, total_timeout=3, pool_size=1, permits=permitted)
 
 
 class TestURLs:
@@ -138,8 +143,7 @@ class TestAddresses:
 class TestConnecting:
     @pytest.fixture
     def http(self) -> HttpClient:
-        bounds = {"connect_timeout": 2.0, "read_timeout": 2.0, "total_timeout": 3.0}
-        return build_session(**bounds, pool_size=1, permits=permits)
+        return client(permits)
 
     @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
     def test_a_private_address_gets_no_connection_whatever_its_name(self, http: HttpClient, host: str) -> None:
@@ -179,9 +183,7 @@ class TestConnecting:
                 asked.append(address)
                 return address == "127.0.0.1"
 
-            bounds = {"connect_timeout": 2.0, "read_timeout": 2.0, "total_timeout": 3.0}
-            client = build_session(**bounds, pool_size=1, permits=only_one)
-            assert client.request("GET", f"http://client.example:{port}/").status == 200
+            assert client(only_one).request("GET", f"http://client.example:{port}/").status == 200
 
         assert asked == ["127.0.0.2", "127.0.0.1"]
 

@@ -14,8 +14,8 @@ from sendmsg.api.paging import paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, LIST, page_of, problems
+from sendmsg.ids import first_id
 from webhooks.callbacks import replays
-from webhooks.callbacks.housekeeping import first_id
 from webhooks.callbacks.models import Callback
 from webhooks.callbacks.serializers import DeliveryDocument, DeliveryQuery, ReplayDocument, ReplayRequest
 from webhooks.callbacks.views import REPEATABLE, find
@@ -36,8 +36,7 @@ class DeliveriesView(APIView):
         query.is_valid(raise_exception=True)
         asked: dict[str, Any] = query.validated_data
         rows = Callback.objects.filter(endpoint=find(request, endpoint_id))
-        if "state" in asked:
-            rows = rows.filter(state=asked["state"])
+        rows = rows.filter(**{name: asked[name] for name in ("state", "message_id") if name in asked})
         if "created_after" in asked:
             rows = rows.filter(id__gte=first_id(asked["created_after"]))
         page = paginate(rows, cursor=asked.get("cursor"), limit=asked["limit"])

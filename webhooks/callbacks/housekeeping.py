@@ -5,13 +5,14 @@ In batches, each a statement and a transaction of its own, so that no lock is he
 
 import time
 from collections.abc import Callable
-from datetime import datetime
 from typing import Final
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection as database
 from django.utils import timezone
+
+from sendmsg.ids import first_id
 
 BATCH: Final = 1000  # rows a statement
 EVERY: Final = 5.0  # seconds between two looks that found nothing
@@ -59,11 +60,6 @@ def forget() -> int:
     return _run(FORGET, before=first_id(timezone.now() - settings.CALLBACKS_KEPT))
 
 
-def first_id(at: datetime) -> UUID:
-    """The least UUIDv7 of that millisecond: ids of rows are in the order of their making (RFC 9562 §5.7)."""
-    return UUID(int=(int(at.timestamp() * 1000) << 80) | (0x7 << 76) | (0x2 << 62))
-
-
 class Clock:
     """Runs each of them when it is time; again at once while it finds something."""
 
@@ -82,7 +78,7 @@ class Clock:
         return total
 
 
-def _run(statement: str, **parameters: object) -> int:
+def _run(statement: str, **parameters: UUID) -> int:
     with database.cursor() as cursor:
         cursor.execute(statement, {"limit": BATCH, **parameters})
         return int(cursor.rowcount)

@@ -107,6 +107,7 @@ class Callback(models.Model):
                 condition=models.Q(state=CallbackState.WAITING),
             ),
             models.Index(fields=["endpoint", "-id"], name="callback_endpoint"),
+            models.Index(fields=["message_id"], name="callback_message", condition=models.Q(message_id__isnull=False)),
             models.Index(fields=["-id"], name="callback_failed", condition=models.Q(state=CallbackState.FAILED)),
         ]
 

@@ -1,12 +1,13 @@
 """Sending callbacks again: one, or those of an endpoint since a time. The `webhook-id` stays, so receivers can tell."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 from django.utils import timezone
 
-from webhooks.callbacks.housekeeping import first_id
+from sendmsg.ids import first_id, made_at
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.vocabulary import CallbackState, EndpointState
 
@@ -28,7 +29,7 @@ class Replayed:
 def replay(callback: Callback) -> None:
     """Send it again now, with all of its tries. Raises `Disabled`."""
     _check(callback.endpoint)
-    _renew([callback])
+    renew([callback])
     callback.refresh_from_db()
 
 
@@ -37,14 +38,9 @@ def replay_since(endpoint: Endpoint, since: datetime, state: CallbackState) -> R
     _check(endpoint)
     rows = Callback.objects.filter(endpoint=endpoint, id__gte=first_id(since), state=state).only("id")
     found = list(rows.order_by("id")[: MOST + 1])
-    _renew(found[:MOST])
+    renew(found[:MOST])
     more = found[MOST:]
-    return Replayed(min(len(found), MOST), made_at(more[0]) if more else None)
-
-
-def made_at(callback: Callback) -> datetime:
-    """When the row was made, from its id (RFC 9562 §5.7), to the millisecond."""
-    return datetime.fromtimestamp((callback.id.int >> 80) / 1000, UTC)
+    return Replayed(min(len(found), MOST), made_at(more[0].id) if more else None)
 
 
 def _check(endpoint: Endpoint) -> None:
@@ -52,7 +48,8 @@ def _check(endpoint: Endpoint) -> None:
         raise Disabled
 
 
-def _renew(callbacks: list[Callback]) -> None:
+def renew(callbacks: Sequence[Callback]) -> None:
+    """Make them due again, with all of their tries."""
     Callback.objects.filter(id__in=[callback.id for callback in callbacks]).update(
         state=CallbackState.WAITING, attempts=0, due_at=timezone.now(), error_code=""
     )

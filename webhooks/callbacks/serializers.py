@@ -144,6 +144,7 @@ class DeliveryQuery(PageQuery):
     """The query parameters of `GET /v1/webhooks/{id}/deliveries`."""
 
     state = serializers.ChoiceField(CallbackState.choices, required=False)
+    message_id = serializers.UUIDField(required=False)
     created_after = RFC3339Field(required=False)
 
 

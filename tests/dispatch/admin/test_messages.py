@@ -11,12 +11,12 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from dispatch.admin.ages import first_id
 from dispatch.models import Message
 from dispatch.states import State
 from dispatch.vocabulary import AttemptOutcome, Channel, Priority
 from sendmsg import estimates
 from sendmsg.accounts.models import Account
+from sendmsg.ids import first_id
 from sendmsg.journal.events import Event, EventType
 from sendmsg.logs.writer import write
 from tests.factories import make_attempt, make_connection, make_message, make_reference

@@ -3,6 +3,7 @@
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -30,8 +31,8 @@ def fill(endpoint: Endpoint, count: int, late: timedelta = timedelta()) -> None:
             "INSERT INTO webhooks_callback (id, endpoint_id, event_id, type, url, body, happened_at, state, due_at,"
             " attempts, response_body, error_code)"
             " SELECT gen_random_uuid(), %s, gen_random_uuid(), 'message.sent', '', '{}', now(), 'waiting',"
-            " now() - %s - n * interval '1 microsecond', 0, '', '' FROM generate_series(1, %s) n",
-            [endpoint.id, late, count],
+            " now() - make_interval(secs => %s + n * 1e-6), 0, '', '' FROM generate_series(1, %s) n",
+            [endpoint.id, late.total_seconds(), count],
         )
 
 
@@ -221,10 +222,10 @@ class TestADeadClient:
             assert claimed(dict(first)) == {healthy.id: 10}
 
 
-def most_rows(plan: dict[str, object]) -> float:
+def most_rows(plan: dict[str, Any]) -> float:
     """The largest number of rows that any node of the plan handed on."""
-    own = plan["Actual Rows"] * plan["Actual Loops"]  # type: ignore[operator]
-    return max([own, *(most_rows(child) for child in plan.get("Plans", []))])  # type: ignore[attr-defined]
+    own: float = plan["Actual Rows"] * plan["Actual Loops"]
+    return max([own, *(most_rows(child) for child in plan.get("Plans", []))])
 
 
 def test_a_webhook_id_is_the_events_and_not_the_rows(acme: Account) -> None:

@@ -1,0 +1,212 @@
+"""Clients' endpoints and callbacks in the admin: seen, enabled, disabled and sent again, but edited by nobody.
+
+No page has a secret. What a callback says is shown with its numbers masked, as everywhere.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+
+from dispatch import numbers
+from dispatch.admin.ages import AgeFilter, DayFilter
+from dispatch.admin.filters import AccountFilter, ModeFilter
+from dispatch.admin.messages import link, short
+from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from webhooks.callbacks import endpoints, replays
+from webhooks.callbacks.models import Callback, Endpoint
+from webhooks.callbacks.settling import GIVE_UP
+from webhooks.callbacks.signing import name_of
+from webhooks.callbacks.vocabulary import CallbackState, DisabledReason, EndpointState
+
+Done = TypeVar("Done")
+
+NUMBER = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
+SHOWN = 60  # characters of a URL in a list
+
+
+class EndpointAccountFilter(AccountFilter):
+    """Of callbacks, which know their account by their endpoint."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        if not self.value():
+            return queryset
+        mine = super().queryset(request, Endpoint.objects.all())
+        return queryset.filter(endpoint_id__in=list(mine.values_list("id", flat=True)))
+
+
+@admin.register(Endpoint)
+class EndpointAdmin(ReadOnly, BigTableAdmin):
+    list_display = ("shortened", "account", "mode", "kind", "status", "disabled_reason", "failing_since", "created_at")
+    list_filter = ("state", "disabled_reason", "kind", AccountFilter, ModeFilter)
+    search_fields = ("id",)
+    search_help_text = "A whole id, or a whole URL."
+    actions = ("enable", "disable", "replay_failed")
+    fieldsets = (
+        (None, {"fields": ("account", "mode", "kind", "url", "event_types", "description")}),
+        ("State", {"fields": ("status", "disabled_reason", "disabled_at")}),
+        ("Health", {"fields": ("failures", "failing_since", "paused_until")}),
+        ("Times (UTC)", {"fields": ("created_at", "updated_at")}),
+    )
+    readonly_fields = ("mode", "status", "created_at", "updated_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Endpoint]:
+        """Without secrets, and without those that their clients deleted."""
+        rows: QuerySet[Endpoint] = super().get_queryset(request)
+        return rows.exclude(state=EndpointState.DELETED).select_related("account").defer("secret", "old_secrets")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Endpoint], search_term: str
+    ) -> tuple[QuerySet[Endpoint], bool]:
+        if not search_term:
+            return queryset, False
+        found = as_uuid(search_term)
+        return queryset.filter(Q(url=search_term) if found is None else Q(id=found)), False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """Whoever may change endpoints may operate them; nobody edits one."""
+        return request.user.has_perm("webhooks.change_endpoint")
+
+    @admin.action(description="Enable the selected endpoints, and forget their failures", permissions=["operate"])
+    def enable(self, request: HttpRequest, chosen: QuerySet[Endpoint]) -> None:
+        off = chosen.filter(state=EndpointState.DISABLED)
+        self.message_user(request, f"Enabled: {len(self._each(request, off, endpoints.enable, 'Enabled.'))}.")
+
+    @admin.action(description="Disable the selected endpoints, and give up what waits", permissions=["operate"])
+    def disable(self, request: HttpRequest, chosen: QuerySet[Endpoint]) -> None:
+        def act(endpoint: Endpoint) -> None:
+            endpoints.disable(endpoint, DisabledReason.OPERATOR)
+
+        on = chosen.filter(state=EndpointState.ENABLED)
+        self.message_user(request, f"Disabled: {len(self._each(request, on, act, 'Disabled.'))}.")
+
+    @admin.action(description="Send again what failed in the past five days", permissions=["operate"])
+    def replay_failed(self, request: HttpRequest, chosen: QuerySet[Endpoint]) -> None:
+        def act(endpoint: Endpoint) -> replays.Replayed:
+            return replays.replay_since(endpoint, timezone.now() - GIVE_UP, CallbackState.FAILED)
+
+        on = chosen.filter(state=EndpointState.ENABLED)
+        found = self._each(request, on, act, "What failed was sent again.")
+        self.message_user(request, f"Sent again: {sum(one.count for one in found)}.")
+        if any(one.next_since for one in found):
+            self.message_user(request, "There are more: do it again.", messages.WARNING)
+
+    def _each(
+        self, request: HttpRequest, chosen: QuerySet[Endpoint], act: Callable[[Endpoint], Done], said: str
+    ) -> list[Done]:
+        """Act on each row, locked and in a transaction of its own, with a line in the admin's log."""
+        done: list[Done] = []
+        for key in list(chosen.order_by("id").values_list("id", flat=True)):
+            with transaction.atomic():
+                row = chosen.select_related(None).select_for_update(no_key=True).filter(id=key).first()
+                if row is not None:
+                    done.append(act(row))
+                    self.log_change(request, row, said)
+        return done
+
+    @admin.display(description="URL")
+    def shortened(self, endpoint: Endpoint) -> SafeString:
+        url = endpoint.url
+        return format_html('<span title="{}">{}</span>', url, url if len(url) <= SHOWN else f"{url[:SHOWN]}…")
+
+    @admin.display(description="state")
+    def status(self, endpoint: Endpoint) -> SafeString:
+        return badge(endpoint.state)
+
+    @admin.display(description="mode")
+    def mode(self, endpoint: Endpoint) -> str:
+        return "test" if endpoint.test else "live"
+
+
+@admin.register(Callback)
+class CallbackAdmin(ReadOnly, BigTableAdmin):
+    list_display = (
+        "short_id",
+        "type",
+        "to",
+        "about",
+        "status",
+        "attempts",
+        "response_status",
+        "error_code",
+        "happened_at",
+    )
+    list_filter = ("state", "type", EndpointAccountFilter, AgeFilter, DayFilter)
+    search_fields = ("id",)
+    search_help_text = "A whole id: of a callback, of its message, or of its endpoint."
+    actions = ("replay",)
+    fieldsets = (
+        (None, {"fields": ("endpoint", "url", "type", "webhook_id", "about", "content")}),
+        ("Delivery", {"fields": ("status", "attempts", "due_at")}),
+        ("Last try", {"fields": ("attempted_at", "milliseconds", "response_status", "error_code", "answer")}),
+        ("Times (UTC)", {"fields": ("happened_at", "created_at")}),
+    )
+    readonly_fields = ("webhook_id", "about", "content", "status", "answer", "created_at")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Callback]:
+        """With their endpoints, without the endpoints' secrets."""
+        rows: QuerySet[Callback] = super().get_queryset(request)
+        return rows.select_related("endpoint").defer("endpoint__secret", "endpoint__old_secrets")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Callback], search_term: str
+    ) -> tuple[QuerySet[Callback], bool]:
+        if not search_term:
+            return queryset, False
+        found = as_uuid(search_term)
+        named = Q(id=found) | Q(message_id=found) | Q(endpoint_id=found)
+        return (queryset.none() if found is None else queryset.filter(named)), False
+
+    def has_operate_permission(self, request: HttpRequest) -> bool:
+        """As for endpoints."""
+        return request.user.has_perm("webhooks.change_callback")
+
+    @admin.action(description="Send the selected callbacks again", permissions=["operate"])
+    def replay(self, request: HttpRequest, chosen: QuerySet[Callback]) -> None:
+        rows = list(chosen.filter(endpoint__state=EndpointState.ENABLED).order_by("-id")[: replays.MOST])
+        with transaction.atomic():
+            replays.renew(rows)
+        for row in rows:
+            self.log_change(request, row, "Sent again.")
+        self.message_user(request, f"Sent again: {len(rows)}. Those of disabled endpoints are left alone.")
+
+    @admin.display(description="id")
+    def short_id(self, callback: Callback) -> SafeString:
+        return format_html('<span class="number" title="{}">{}</span>', callback.id, short(callback.id))
+
+    @admin.display(description="endpoint")
+    def to(self, callback: Callback) -> str:
+        url = callback.url or callback.endpoint.url
+        return url if len(url) <= SHOWN else f"{url[:SHOWN]}…"
+
+    @admin.display(description="message")
+    def about(self, callback: Callback) -> str | SafeString:
+        return link(callback.message_id)
+
+    @admin.display(description="state")
+    def status(self, callback: Callback) -> SafeString:
+        return badge(callback.state)
+
+    @admin.display(description="webhook-id")
+    def webhook_id(self, callback: Callback) -> str:
+        return name_of(callback.event_id)
+
+    @admin.display(description="payload")
+    def content(self, callback: Callback) -> SafeString:
+        return _verbatim(callback.body)
+
+    @admin.display(description="answer")
+    def answer(self, callback: Callback) -> str | SafeString:
+        return _verbatim(callback.response_body) if callback.response_body else "-"
+
+
+def _verbatim(text: str) -> SafeString:
+    masked = NUMBER.sub(lambda found: numbers.mask(found[0]), text)
+    return format_html('<div class="verbatim">{}</div>', masked)
