@@ -19,7 +19,7 @@ from sendmsg.environment import (
 
 VARIABLES: Final = (
     Variable("SECRET_KEY", text, None, "Django's signing key: sessions and the admin's forms."),
-    Variable("CREDENTIALS_KEYS", fernet_keys, None, "Fernet keys, newest first, that encrypt providers' credentials."),
+    Variable("CREDENTIALS_KEYS", fernet_keys, None, "Fernet keys, newest first, that encrypt credentials and secrets."),
     Variable("DEBUG", boolean, "false", "Django's debug pages; never on a reachable host."),
     Variable("ALLOWED_HOSTS", words, "localhost,127.0.0.1", "Host names the web process answers to."),
     Variable(

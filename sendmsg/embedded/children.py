@@ -24,6 +24,8 @@ def environment(secrets: Secrets, ports: Ports, urls: dict[str, str], metrics: P
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **urls,
         "ALLOWED_HOSTS": f"localhost,{HOST}",
+        "CALLBACKS_ALLOW_HTTP": "true",  # to programs on this machine, which is the only one that reaches us
+        "CALLBACKS_ALLOW_PRIVATE": "true",
         "CREDENTIALS_KEYS": secrets.credentials_key,
         "DEBUG": "false",
         "METRICS_TOKEN": "",
@@ -72,12 +74,13 @@ def services(ports: Ports) -> tuple[Child, ...]:
         _pump("worker", "--threads", "4", "--name", "embedded", says="[queues]"),
         _pump("relay"),
         _pump("receipts"),
+        _pump("callbacks"),
         _pump("logwriter", rank=1),
     )
 
 
 def _pump(name: str, *arguments: str, says: str = "pump started", rank: int = 0) -> Child:
-    """`prepare` has run the system checks, and five more times would take longer than all the rest."""
+    """`prepare` has run the system checks, and six more times would take longer than all the rest."""
     return Child(name, (PYTHON, "manage.py", name, "--skip-checks", *arguments), says=says, rank=rank)
 
 

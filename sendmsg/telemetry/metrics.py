@@ -51,6 +51,7 @@ INBOUND = Counter("sendmsg_inbound_messages_total", "Messages from people, by wh
 SUPPRESSIONS = Counter("sendmsg_suppressions_total", "Recipients that began to be suppressed, by reason.", ["reason"])
 BLOCKED = Counter(
     "sendmsg_messages_blocked_total", "Messages that were claimed and not allowed to be sent, by reason.", ["code"]
+)
 CALLBACKS = Counter(
     "sendmsg_callbacks_total", "Calls to clients' endpoints, by what became of the callback.", ["result"]
 )

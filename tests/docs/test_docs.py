@@ -17,6 +17,7 @@ from drf_spectacular.generators import SchemaGenerator
 from dispatch import declarations, declarations_apply
 from dispatch.broadcast_serializers import BroadcastFields, NewBroadcast
 from dispatch.bulk_serializers import NewBatch
+from dispatch.models import Announcement, Message
 from dispatch.serializers import MessageDocument, NewMessage
 from dispatch.suppression_views import NewSuppression
 from sendmsg import __version__
@@ -26,11 +27,13 @@ from sendmsg.environment import read_environment
 from sendmsg.journal.events import EventType
 from sendmsg.variables import VARIABLES
 from tests.docs.pages import CHANGELOG, DOCS, OURS, PAGES, README, ROOT, Page, codes
+from webhooks.callbacks import payloads
+from webhooks.callbacks.serializers import NewEndpoint, ReplayRequest
 
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 every_page_of_ours = pytest.mark.parametrize("page", OURS, ids=lambda page: page.name)
 
-WRITTEN = re.compile(r"\b(?:sendmsg|dispatch|webhooks|tests|docs)/[\w./-]*")
+WRITTEN = re.compile(r"(?<!/v1/)\b(?:sendmsg|dispatch|webhooks|tests|docs)/[\w./-]*")
 VARIABLE = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+")
 ENDPOINT = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (/[^\s?]*)")
 MANAGE = re.compile(r"manage\.py (\w+)([^\n|`#]*)")
@@ -156,17 +159,22 @@ def test_tests_that_are_named_exist() -> None:
             ), name
 
 
-def requests_shown() -> list[dict[str, Any]]:
-    blocks = [block for page in OURS for block in page.blocks("bash")]
-    return [json.loads(body) for block in blocks for body in re.findall(r"-d '(\{.*?\})'", block, re.DOTALL)]
+SHOWN = {"messages": NewMessage, "webhooks": NewEndpoint, "replay": ReplayRequest}
+"""What the bodies that are shown are read with, by the end of their address."""
+
+
+def requests_shown() -> list[tuple[str, dict[str, Any]]]:
+    calls = [call for page in OURS for block in page.blocks("bash") for call in block.split("curl ")]
+    found = [re.search(r"""^"?[^\s"]*/(\w+)[\s"].*-d '(\{.*?\})'""", call, re.DOTALL) for call in calls]
+    return [(match[1], json.loads(match[2])) for match in found if match]
 
 
 def test_the_requests_that_are_shown_are_accepted() -> None:
-    assert requests_shown()
-    for body in requests_shown():
+    assert {address for address, _ in requests_shown()} == set(SHOWN)
+    for address, body in requests_shown():
         send_at = datetime.fromisoformat(body["send_at"]) if "send_at" in body else datetime.now().astimezone()
         with time_machine.travel(send_at - timedelta(days=1), tick=False):
-            wanted = NewMessage(data=body)
+            wanted = SHOWN[address](data=body)
             assert wanted.is_valid(), wanted.errors
 
 
@@ -204,6 +212,16 @@ def test_the_answers_that_are_shown_have_the_fields_of_real_ones() -> None:
     assert (problem["status"], problem["title"]) == (KINDS[problem["code"]].status, KINDS[problem["code"]].title)
     known = DOCS["errors"].words
     assert all(error["code"] in known for error in problem["errors"])
+
+
+def test_the_callback_that_is_shown_has_the_fields_of_a_real_one() -> None:
+    [shown] = (json.loads(block) for block in DOCS["callbacks"].blocks("json"))
+    announced = Announcement(type=shown["type"], message_id=shown["data"]["id"], data={})
+    message = Message(created_at=datetime.now().astimezone())
+
+    real = payloads.envelope(shown["type"], message.created_at, payloads.of_message(announced, message, {}))
+
+    assert (list(shown), list(shown["data"])) == (list(real), list(real["data"]))
 
 
 def test_the_example_environment_starts_once_its_secrets_are_filled_in(

@@ -2,6 +2,7 @@
 
 import ast
 import re
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
@@ -29,6 +30,8 @@ from sendmsg.sandbox.scenarios import SCENARIOS
 from sendmsg.telemetry import metrics
 from sendmsg.variables import VARIABLES
 from tests.docs.pages import CODE, DOCS, README, ROOT, codes
+from webhooks.callbacks.schedule import DELAYS
+from webhooks.callbacks.vocabulary import Kind
 from webhooks.inbound import access
 from webhooks.inbound.registry import INBOUND
 from webhooks.models import Inbound, Receipt
@@ -49,6 +52,13 @@ ODD_BODIES: tuple[dict[str, Any], ...] = (
     {**GOOD, "send_at": "2020-01-01T00:00:00Z"},
     {**GOOD, "send_at": "9000-01-01T00:00:00Z"},
     {"body": "hello"},
+    *(
+        {**GOOD, "callback_url": url}
+        for url in (
+            *("no url", f"https://a.example/{'x' * 3000}", "ftp://a.example/", "https://me@a.example/"),
+            *("https://a_b.example/", "https://a.example:22/", "https://10.0.0.1/"),
+        )
+    ),
 )
 ODD_QUERIES = ("limit=1&limit=2", "client_reference=%00", "limit=abc")
 ODD_BATCHES: tuple[dict[str, Any], ...] = ({"messages": []},)
@@ -98,7 +108,7 @@ def test_every_code_of_a_field_is_one_that_can_happen() -> None:
 
 
 def _happened() -> set[str]:
-    found = {"cursor_invalid"}  # the pager's, behind the serializer
+    found = {"cursor_invalid", "not_changeable"}  # given behind the serializers, by the pager and by PATCH
     for serializer in (
         *(NewMessage(data=body) for body in ODD_BODIES),
         *(NewBatch(data=body) for body in ODD_BATCHES),
@@ -128,8 +138,21 @@ def test_every_code_of_a_recipient_is_one_that_the_code_gives() -> None:
 
 def written_codes() -> set[str]:
     """The codes that our own validation gives, read off its source."""
-    places = {"ValidationError": 1, "ErrorDetail": 1, "InvalidNumber": 0, "InvalidSender": 0, "FieldError": 1}
-    modules = ("dispatch/serializers", "dispatch/numbers", "dispatch/senders", "sendmsg/api/serializers")
+    places = {
+        "ValidationError": 1,
+        "ErrorDetail": 1,
+        "InvalidNumber": 0,
+        "InvalidSender": 0,
+        "FieldError": 1,
+        "RefusedURL": 0,
+    }
+    modules = (
+        "dispatch/serializers",
+        "dispatch/numbers",
+        "dispatch/senders",
+        "sendmsg/api/serializers",
+        "sendmsg/destinations",
+    )
     return {
         call.args[places[name]].value  # type: ignore[attr-defined]
         for module in modules
@@ -216,6 +239,16 @@ def test_every_scope_and_every_check_is_described() -> None:
     sources = "".join((ROOT / app / "checks.py").read_text() for app in ("sendmsg", "webhooks"))
     ids = set(re.findall(r'id="(sendmsg\.\w+)"', sources))
     assert {word for word in page.words if re.fullmatch(r"sendmsg\.[EW]\d+", word)} == ids
+
+
+def test_every_type_of_callback_and_every_try_is_described() -> None:
+    page = DOCS["callbacks"]
+    units = {"s": "seconds", "min": "minutes", "h": "hours"}
+
+    assert [(codes([row])[0], row[1]) for row in page.rows("Type")] == [(kind.value, kind.label) for kind in Kind]
+    waits = [row[1].split() for row in page.rows("Try")]
+    assert waits[0] == ["at", "once"]
+    assert [timedelta(**{units[unit]: int(number)}) for number, unit in waits[1:]] == list(DELAYS[1:])
 
 
 def test_every_life_of_the_sandbox_is_in_the_readme() -> None:
