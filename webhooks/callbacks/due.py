@@ -40,12 +40,13 @@ ORDER BY line.due_at
 
 # Whoever gets the row tries the endpoint out; for the others it is still paused.
 PROBE = """
-UPDATE webhooks_endpoint SET paused_until = %(lease)s WHERE id IN (
+WITH free AS (
     SELECT id FROM webhooks_endpoint
     WHERE id = ANY(%(endpoints)s::uuid[]) AND failures >= %(trusted)s
         AND (paused_until IS NULL OR paused_until <= %(now)s)
-    ORDER BY id FOR UPDATE SKIP LOCKED
-) RETURNING id
+    FOR NO KEY UPDATE SKIP LOCKED
+)
+UPDATE webhooks_endpoint e SET paused_until = %(lease)s FROM free WHERE e.id = free.id RETURNING e.id
 """
 
 CLAIM = """

@@ -18,30 +18,35 @@ BATCH: Final = 1000  # rows a statement
 EVERY: Final = 5.0  # seconds between two looks that found nothing
 OVER: Final = 600.0  # seconds between two looks for what is too old
 
+# Common table expressions, and not IN (SELECT … LIMIT …): a plan may run such a subquery again for every row.
 ABANDON = """
-UPDATE webhooks_callback SET state = 'failed', error_code = 'endpoint_disabled' WHERE id IN (
+WITH left_over AS (
     SELECT c.id FROM webhooks_endpoint e CROSS JOIN LATERAL (
         SELECT id FROM webhooks_callback WHERE endpoint_id = e.id AND state = 'waiting' LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
     ) c WHERE e.state = 'disabled' LIMIT %(limit)s
 )
+UPDATE webhooks_callback c SET state = 'failed', error_code = 'endpoint_disabled'
+FROM left_over WHERE c.id = left_over.id
 """
 EMPTY = """
-DELETE FROM webhooks_callback WHERE id IN (
+WITH left_over AS (
     SELECT c.id FROM webhooks_endpoint e CROSS JOIN LATERAL (
         SELECT id FROM webhooks_callback WHERE endpoint_id = e.id LIMIT %(limit)s FOR UPDATE SKIP LOCKED
     ) c WHERE e.state = 'deleted' LIMIT %(limit)s
 )
+DELETE FROM webhooks_callback c USING left_over WHERE c.id = left_over.id
 """
 REMOVE = """
 DELETE FROM webhooks_endpoint e WHERE e.state = 'deleted'
     AND NOT EXISTS (SELECT FROM webhooks_callback c WHERE c.endpoint_id = e.id)
 """
 FORGET = """
-DELETE FROM webhooks_callback WHERE id IN (
+WITH old AS (
     SELECT id FROM webhooks_callback WHERE id < %(before)s AND state <> 'waiting' ORDER BY id LIMIT %(limit)s
     FOR UPDATE SKIP LOCKED
 )
+DELETE FROM webhooks_callback c USING old WHERE c.id = old.id
 """
 
 

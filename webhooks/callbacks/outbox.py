@@ -42,16 +42,15 @@ def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:
     listening = _listening({row.account_id for row in rows})
     messages = Message.objects.defer("body").in_bulk({row.message_id for row in rows if row.message_id})
     providers = dict(Connection.objects.values_list("id", "provider"))
+    # In order: two processes that make endpoints of the same hosts must not wait for each other crosswise.
+    hosts = sorted({_host(row) for row in rows if row.url})
+    named = {host: endpoints.of_message(*host) for host in hosts}
     made: list[Callback] = []
-    named: dict[tuple[UUID, bool, str], Endpoint] = {}
     for row in rows:
         told = [one for one in listening.get((row.account_id, row.test), ()) if wants(one.event_types, row.type)]
         targets = [(endpoint, "") for endpoint in told]
-        if row.url:
-            key = (row.account_id, row.test, destinations.origin(row.url))
-            named[key] = named.get(key) or endpoints.of_message(*key)
-            if named[key].state == EndpointState.ENABLED:
-                targets.append((named[key], row.url))
+        if row.url and named[_host(row)].state == EndpointState.ENABLED:
+            targets.append((named[_host(row)], row.url))
         if not targets:
             continue
         data = row.data
@@ -83,6 +82,10 @@ def test(endpoint: Endpoint) -> Callback:
     callback.save()
     callback.refresh_from_db()
     return callback
+
+
+def _host(about: Announcement) -> tuple[UUID, bool, str]:
+    return about.account_id, about.test, destinations.origin(about.url)
 
 
 def _body(about: Announcement, data: Mapping[str, Any]) -> str:

@@ -42,8 +42,8 @@ class CallbacksPump(Pump):
         done += outbox.spread()
         tasks = due.claim(+self._flying, self._threads, timezone.now())
         for task in tasks:
-            self._flying[task.endpoint_id] += 1
             self._pool.submit(self._call, task)
+            self._flying[task.endpoint_id] += 1
         return done + len(tasks) + self._housekeeping.tick()
 
     def wait(self, seconds: float) -> None:

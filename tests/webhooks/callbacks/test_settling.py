@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import time_machine
 from django.utils import timezone
+from prometheus_client import REGISTRY
 
 from dispatch.models import Announcement
 from sendmsg.accounts.models import Account
@@ -205,6 +206,27 @@ class TestAnswers:
         work_off()
 
         assert Callback.objects.get().error_code == "callback_error"
+
+
+class TestMetrics:
+    def test_they_count_what_became_of_each_call(self, acme: Account, receiver: FaultServer) -> None:
+        def counts() -> list[float]:
+            read = REGISTRY.get_sample_value
+            results = ("retried", "delivered", "failed")
+            found = [read("sendmsg_callbacks_total", {"result": result}) or 0.0 for result in results]
+            gone = read("sendmsg_callback_endpoints_disabled_total", {"reason": "gone"}) or 0.0
+            return [*found, gone, read("sendmsg_callback_lag_seconds_count") or 0.0]
+
+        before = counts()
+        receiver.play(answer(500), answer(200), answer(410))
+        one_callback(acme, receiver.url)
+        pump = work_off()
+        pass_time()
+        work_off(pump)
+        deliver(sent_message(acme))
+        work_off(pump)
+
+        assert [now - then for now, then in zip(counts(), before, strict=True)] == [1, 1, 1, 1, 2]
 
 
 class TestEndpointsThatFail:
