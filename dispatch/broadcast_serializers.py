@@ -24,6 +24,7 @@ class BroadcastFields(NewMessage):
     to = None  # type: ignore[assignment]  # DRF's way to do without a parent's field
     client_reference = None  # type: ignore[assignment]
     metadata = None  # type: ignore[assignment]
+    callback_url = None  # type: ignore[assignment]
     priority = serializers.ChoiceField(sorted(PRIORITIES), default="bulk")
     name = serializers.CharField(
         required=False, max_length=MAX_NAME, trim_whitespace=False, help_text="For people: it is shown in the admin."

@@ -13,6 +13,7 @@ from django.db import connection as database
 from django.db import transaction
 
 from dispatch import transitions
+from dispatch.announcements import announce
 from dispatch.states import State
 from dispatch.transitions import Change
 
@@ -52,6 +53,7 @@ WHERE state = %(from)s AND (
     SELECT true FROM dispatch_message m
     WHERE m.broadcast_id = b.id AND m.state IN ('queued', 'released', 'sending') LIMIT 1
 ) IS NULL
+RETURNING id, account_id, test, name, finished_at
 """
 
 
@@ -76,8 +78,7 @@ def sweep() -> int:
     moved = _execute(HOLD, batch=HOLD_BATCH, state="paused")
     moved += _execute(LET_GO, batch=HOLD_BATCH, state="running")
     moved += _cancel()
-    moved += _execute(END, **{"from": "running", "to": "finished"})
-    return moved + _execute(END, **{"from": "canceling", "to": "canceled"})
+    return moved + _end("running", "finished") + _end("canceling", "canceled")
 
 
 def _cancel() -> int:
@@ -86,6 +87,18 @@ def _cancel() -> int:
             cursor.execute(WITHDRAWN, {"batch": CANCEL_BATCH})
             found: list[UUID] = [row[0] for row in cursor.fetchall()]
         return len(transitions.apply([Change(message_id, State.CANCELED) for message_id in sorted(found)]))
+
+
+def _end(source: str, target: str) -> int:
+    """Note those that are over, and tell whoever listens."""
+    with transaction.atomic():
+        with database.cursor() as cursor:
+            cursor.execute(END, {"from": source, "to": target})
+            ended = cursor.fetchall()
+        for broadcast_id, account_id, test, name, at in ended:
+            about = {"id": str(broadcast_id), "name": name, "status": target}
+            announce(account_id, test, "broadcast.finished", about, at=at)
+    return len(ended)
 
 
 def _execute(statement: str, **parameters: int | str) -> int:

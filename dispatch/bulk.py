@@ -102,8 +102,8 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 _COLUMNS: Final = (
     "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "segments", "encoding", "priority",
-    "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at", "broadcast_id",
-    "state", "release", "tries", "in_doubt", "error_code", "error_detail",
+    "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
+    "broadcast_id", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
 _STATEMENT: Final = (

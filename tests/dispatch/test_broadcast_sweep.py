@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from dispatch import broadcast_sweep, broadcasts, deadlines, directory, leases, transitions
 from dispatch.broadcast_sweep import BroadcastSweep, sweep
-from dispatch.models import Broadcast, DeadLetter, Message
+from dispatch.models import Announcement, Broadcast, DeadLetter, Listener, Message
 from dispatch.relay import Relay, release
 from dispatch.rematch import Rematch
 from dispatch.replays import replay
@@ -272,3 +272,20 @@ def test_without_work_a_relay_looks_once_a_second(acme: Account, django_assert_n
 
     with django_assert_num_queries(0):
         relay.step()
+
+
+@pytest.mark.parametrize("way", ["finished", "canceled"])
+def test_its_end_is_announced_once_where_somebody_listens(acme: Account, way: str) -> None:
+    silent, broadcast = make_broadcast(Account.objects.create(name="Globex")), make_broadcast(acme, name="July")
+    Listener.objects.create(account_id=acme.id, test=False)
+    if way == "canceled":
+        for one in (silent, broadcast):
+            broadcasts.move(one.id, "cancel")
+
+    settle()
+
+    [announced] = Announcement.objects.all()
+    assert (announced.account_id, announced.type) == (acme.id, "broadcast.finished")
+    assert announced.data == {"id": str(broadcast.id), "name": "July", "status": way}
+    broadcast.refresh_from_db()
+    assert announced.at == broadcast.finished_at

@@ -39,7 +39,12 @@ def columns(message: Message) -> dict[str, Any]:
         {**MESSAGE, "body": "a tab\t, a line\nand another\r\n, a \\ and \\N and \\. and я and 🎉"},
         {**MESSAGE, "body": "\\."},
         {**MESSAGE, "channel": "whatsapp", "from": "+447700900001", "priority": "high", "valid_for": 60},
-        {**MESSAGE, "client_reference": "a\\tb\tc\n", "metadata": {"k\\": 'a "quoted"\n\\ value', "я": ""}},
+        {
+            **MESSAGE,
+            "callback_url": "https://client.example/cb?a=1",
+            "client_reference": "a\\tb\tc\n",
+            "metadata": {"k\\": 'a "quoted"\n\\ value', "я": ""},
+        },
         {**MESSAGE, "send_at": "2026-11-25T09:00:00+01:00", "from": "Acme & Co"},
     ],
 )

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from dispatch.serializers import MessageError
 from dispatch.states import ANNOUNCED
-from dispatch.vocabulary import Channel
+from dispatch.vocabulary import BroadcastState, Channel
 from webhooks.callbacks.vocabulary import DisabledReason, Kind
 
 ANSWERS: Final = {
@@ -51,6 +51,14 @@ class EndpointData(serializers.Serializer[Any]):
     reason = serializers.ChoiceField(DisabledReason.choices)
 
 
+class BroadcastData(serializers.Serializer[Any]):
+    """A broadcast of which nothing waits or is under way any more; receipts may still come."""
+
+    id = serializers.UUIDField()
+    name = serializers.CharField(allow_blank=True)
+    status = serializers.ChoiceField([BroadcastState.FINISHED.value, BroadcastState.CANCELED.value])
+
+
 class IdData(serializers.Serializer[Any]):
     """What it is about; more of it can be had by the API."""
 
@@ -78,7 +86,7 @@ MESSAGE_STATE = _webhook(
     *(Kind(f"message.{state}") for state in sorted(ANNOUNCED)),
 )
 MESSAGE_RECEIVED = _webhook("MessageReceived", "Somebody wrote.", IdData, Kind.MESSAGE_RECEIVED)
-BROADCAST_FINISHED = _webhook("BroadcastFinished", "A broadcast is over.", IdData, Kind.BROADCAST_FINISHED)
+BROADCAST_FINISHED = _webhook("BroadcastFinished", "A broadcast is over.", BroadcastData, Kind.BROADCAST_FINISHED)
 SUPPRESSION_CHANGED = _webhook(
     "SuppressionChanged", "Somebody opted out or in.", IdData, Kind.SUPPRESSION_CREATED, Kind.SUPPRESSION_DELETED
 )
