@@ -20,6 +20,9 @@ class Announcement(models.Model):
     url = models.TextField(blank=True, help_text="The message's own callback URL.")
     at = models.DateTimeField(help_text="When it happened.")
 
+    class Meta:
+        indexes = [models.Index(fields=["account_id", "id"], name="announcement_account")]
+
     def __str__(self) -> str:
         return f"{self.type} {self.message_id or ''}".rstrip()
 

@@ -1,14 +1,18 @@
 """From announcements to callbacks: one for each endpoint that wants to hear of it.
 
 Promises: a callback exists if what it tells of was committed, and once, whatever is killed when: the announcement is
-deleted in the transaction that writes its callbacks. Several processes share the work.
+deleted in the transaction that writes its callbacks. Several processes share the work. Accounts have their turns: a
+hundred thousand announcements of one hold up nobody else's.
 """
 
 import json
+import random
 from collections.abc import Mapping, Sequence
+from math import ceil
 from typing import Any
 from uuid import UUID
 
+from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -20,7 +24,25 @@ from webhooks.callbacks import endpoints, payloads
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.vocabulary import EndpointKind, EndpointState, Kind, wants
 
-BATCH = 500  # announcements a step
+BATCH = 100  # announcements a step; about 30 ms, in which no call is begun
+
+# A loose scan over the index `announcement_account`: one look for each account that has any.
+ACCOUNTS = """
+WITH RECURSIVE line AS (
+    (SELECT account_id FROM dispatch_announcement ORDER BY account_id LIMIT 1)
+    UNION ALL
+    SELECT later.account_id FROM line CROSS JOIN LATERAL (
+        SELECT account_id FROM dispatch_announcement WHERE account_id > line.account_id ORDER BY account_id LIMIT 1
+    ) later
+)
+SELECT account_id FROM line
+"""
+OLDEST = """
+SELECT a.* FROM unnest(%(accounts)s::uuid[]) AS line(account_id) CROSS JOIN LATERAL (
+    SELECT * FROM dispatch_announcement WHERE account_id = line.account_id
+    ORDER BY id LIMIT %(quota)s FOR UPDATE SKIP LOCKED
+) a LIMIT %(batch)s
+"""
 
 
 def announce(account_id: UUID, test: bool, kind: Kind, data: Mapping[str, Any]) -> None:
@@ -29,12 +51,18 @@ def announce(account_id: UUID, test: bool, kind: Kind, data: Mapping[str, Any]) 
 
 
 def spread() -> int:
-    """Turn the oldest announcements into callbacks; how many there were."""
+    """Turn the oldest announcements of each account into callbacks; how many there were."""
+    with database.cursor() as cursor:
+        cursor.execute(ACCOUNTS)
+        accounts: list[UUID] = [row[0] for row in cursor.fetchall()]
+    if not accounts:
+        return 0
+    random.shuffle(accounts)
+    quota = ceil(BATCH / len(accounts))
     with transaction.atomic():
-        rows = list(Announcement.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH])
-        if rows:
-            Callback.objects.bulk_create(_callbacks(rows))
-            Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
+        rows = list(Announcement.objects.raw(OLDEST, {"accounts": accounts, "quota": quota, "batch": BATCH}))
+        Callback.objects.bulk_create(_callbacks(rows))
+        Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
     return len(rows)
 
 

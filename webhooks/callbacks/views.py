@@ -68,6 +68,7 @@ def with_secret(request: Request, handle: Callable[[], tuple[Response, str]]) ->
     response = run_once(request, run)
     if shown:
         response.data = {**response.data, "secret": shown[0]}
+        response["Cache-Control"] = "no-store"
     return response
 
 

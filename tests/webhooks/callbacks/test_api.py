@@ -55,6 +55,7 @@ class TestEndpoints:
         second = post(client, "", alice, {"url": URL}, **{"Idempotency-Key": "k"})
 
         assert second.json() == {name: value for name, value in first.json().items() if name != "secret"}
+        assert first["Cache-Control"] == "no-store"
         assert Endpoint.objects.count() == 1
         assert first.json()["secret"] not in IdempotencyRecord.objects.get().body
 

@@ -162,6 +162,20 @@ class TestSpreading:
         [payload] = payloads()
         assert payload["data"]["status"] == "delivered"
 
+    def test_every_account_has_its_turn(self, acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(outbox, "BATCH", 4)
+        globex = Account.objects.create(name="Globex")
+        make_endpoint(acme, URL)
+        make_endpoint(globex, URL)
+        for number in range(20):
+            outbox.announce(acme.id, False, Kind.MESSAGE_RECEIVED, {"id": str(number)})
+        outbox.announce(globex.id, False, Kind.MESSAGE_RECEIVED, {"id": "last"})
+
+        assert outbox.spread() == 3
+
+        told = [json.loads(callback.body)["data"]["id"] for callback in Callback.objects.order_by("id")]
+        assert sorted(told) == ["0", "1", "last"]
+
     @pytest.mark.django_db(transaction=True)
     def test_several_pumps_make_each_callback_once(self, acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(outbox, "BATCH", 7)
