@@ -4,6 +4,7 @@ sendmsg.E001  a connection names a provider that has no adapter
 sendmsg.E002  a connection's credentials lack what its provider needs
 sendmsg.W001  /metrics is open to everybody
 sendmsg.W002  the broker is Redis, which has no confirms and no dead-letter exchange
+sendmsg.W003  clients may have private addresses called, or callbacks sent in clear
 """
 
 from collections.abc import Sequence
@@ -27,3 +28,10 @@ def broker_is_rabbitmq(app_configs: Sequence[Any] | None, **kwargs: Any) -> list
         return []
     hint = "Set BROKER_URL to amqp://…; redis:// is for the embedded mode."
     return [checks.Warning("The broker has no publisher confirms.", hint=hint, id="sendmsg.W002")]
+
+
+@checks.register(deploy=True)
+def callbacks_stay_outside(app_configs: Sequence[Any] | None, **kwargs: Any) -> list[CheckMessage]:
+    on = [name for name in ("CALLBACKS_ALLOW_HTTP", "CALLBACKS_ALLOW_PRIVATE") if getattr(settings, name)]
+    hint = "Only where every client may reach this host's network."
+    return [checks.Warning(f"{name} is on.", hint=hint, id="sendmsg.W003") for name in on]

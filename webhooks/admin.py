@@ -12,7 +12,8 @@ from dispatch.admin.filters import ConnectionFilter
 from dispatch.admin.messages import MessageAdmin, link
 from dispatch.models import Connection, Message
 from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
-from webhooks.callbacks import admin as callbacks  # noqa: F401  registers endpoints and callbacks
+from webhooks.callbacks import admin as endpoints  # noqa: F401  registers clients' endpoints
+from webhooks.callbacks import callback_admin  # noqa: F401  registers what they are told
 from webhooks.inbound import pages  # noqa: F401  registers what people sent to us
 from webhooks.models import Receipt
 

@@ -1,4 +1,4 @@
-"""What became of an endpoint's callbacks, and sending them again."""
+"""What became of an endpoint's callbacks, sending them again, and sending one to see it arrive."""
 
 from typing import Any
 from uuid import UUID
@@ -15,11 +15,11 @@ from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, LIST, page_of, problems
 from sendmsg.ids import first_id
-from webhooks.callbacks import replays
+from webhooks.callbacks import outbox, replays
+from webhooks.callbacks.access import REPEATABLE, find
 from webhooks.callbacks.models import Callback
 from webhooks.callbacks.serializers import DeliveryDocument, DeliveryQuery, ReplayDocument, ReplayRequest
-from webhooks.callbacks.views import REPEATABLE, find
-from webhooks.callbacks.vocabulary import CallbackState
+from webhooks.callbacks.vocabulary import CallbackState, EndpointKind, EndpointState
 
 
 class DeliveriesView(APIView):
@@ -89,5 +89,27 @@ class ReplayView(APIView):
                 raise Problem("endpoint_disabled") from None
             document = ReplayDocument({"replayed": found.count, "next_since": found.next_since})
             return Response(dict(document.data), 202)
+
+        return run_once(request, handle)
+
+
+class TestView(APIView):
+    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
+
+    @extend_schema(
+        operation_id="test_webhook",
+        summary="Send an endpoint a `webhook.test`",
+        parameters=REPEATABLE,
+        request=None,
+        responses={202: DeliveryDocument, **problems(*IDEMPOTENCY, "not_found", "endpoint_disabled")},
+    )
+    def post(self, request: Request, endpoint_id: UUID) -> Response:
+        def handle() -> Response:
+            endpoint = find(request, endpoint_id)
+            if endpoint.state != EndpointState.ENABLED:
+                raise Problem("endpoint_disabled")
+            if endpoint.kind == EndpointKind.MESSAGES:
+                raise Problem("endpoint_of_messages")
+            return Response(dict(DeliveryDocument(outbox.test(endpoint)).data), 202)
 
         return run_once(request, handle)

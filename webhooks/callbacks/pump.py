@@ -21,7 +21,7 @@ from webhooks.callbacks.settling import settle
 
 class CallbacksPump(Pump):
     name = "callbacks"
-    poll = 0.2  # seconds; also how long a stop may wait
+    poll = 0.1  # seconds; also how long a stop may wait
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,16 +1,9 @@
-"""The webhooks API: a client's own endpoints, and what became of their callbacks.
+"""The webhooks API: a client's own endpoints. Translates between HTTP and `webhooks.callbacks.endpoints`."""
 
-Translates between HTTP and `webhooks.callbacks.endpoints`. A key sees the endpoints of its account and mode; anybody
-else's is a 404. A secret is in the answer that it was made for and in no other: not even a repeated request gets it
-again, because it would have to be stored in clear for that.
-"""
-
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import QuerySet
 from django.urls import reverse
 from django.utils import timezone
 from drf_spectacular.utils import extend_schema
@@ -22,54 +15,15 @@ from rest_framework.views import APIView
 from sendmsg.accounts.keys import Mode
 from sendmsg.accounts.scopes import Scope
 from sendmsg.api.authentication import client_of
-from sendmsg.api.idempotency import run_once
 from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
-from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
-from webhooks.callbacks import endpoints, outbox
+from sendmsg.api.schema import BODY, IDEMPOTENCY, LIST, page_of, problems
+from webhooks.callbacks import endpoints
+from webhooks.callbacks.access import REPEATABLE, find, visible, with_secret
 from webhooks.callbacks.models import Endpoint
-from webhooks.callbacks.serializers import (
-    DeliveryDocument,
-    EndpointChange,
-    EndpointDocument,
-    NewEndpoint,
-    NewEndpointDocument,
-    SecretDocument,
-)
+from webhooks.callbacks.serializers import EndpointChange, EndpointDocument, NewEndpoint, NewEndpointDocument
 from webhooks.callbacks.vocabulary import DisabledReason, EndpointKind, EndpointState
-
-REPEATABLE = [IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED]
-
-
-def visible(request: Request) -> QuerySet[Endpoint]:
-    client = client_of(request)
-    rows = Endpoint.objects.filter(account_id=client.account_id, test=client.mode is Mode.TEST)
-    return rows.exclude(state=EndpointState.DELETED).defer("secret", "old_secrets")
-
-
-def find(request: Request, endpoint_id: UUID, *, lock: bool = False) -> Endpoint:
-    rows = visible(request)
-    endpoint = (rows.select_for_update(no_key=True) if lock else rows).filter(pk=endpoint_id).first()
-    if endpoint is None:
-        raise Problem("not_found")
-    return endpoint
-
-
-def with_secret(request: Request, handle: Callable[[], tuple[Response, str]]) -> Response:
-    """Run `handle` once; its secret is added to the answer, and is not in the one that is kept for repeats."""
-    shown: list[str] = []
-
-    def run() -> Response:
-        response, secret = handle()
-        shown.append(secret)
-        return response
-
-    response = run_once(request, run)
-    if shown:
-        response.data = {**response.data, "secret": shown[0]}
-        response["Cache-Control"] = "no-store"
-    return response
 
 
 class EndpointsView(APIView):
@@ -165,61 +119,3 @@ class EndpointView(APIView):
         with transaction.atomic():
             endpoints.delete(find(request, endpoint_id, lock=True))
         return Response(status=204)
-
-
-class RotateView(APIView):
-    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
-
-    @extend_schema(
-        operation_id="rotate_webhook_secret",
-        summary="Give an endpoint a new secret; the old one signs for 24 hours more",
-        parameters=REPEATABLE,
-        request=None,
-        responses={200: SecretDocument, **problems(*IDEMPOTENCY, "not_found")},
-    )
-    def post(self, request: Request, endpoint_id: UUID) -> Response:
-        def handle() -> tuple[Response, str]:
-            return Response({}), endpoints.rotate(find(request, endpoint_id, lock=True), timezone.now())
-
-        return with_secret(request, handle)
-
-
-class MessageSecretView(APIView):
-    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
-
-    @extend_schema(
-        operation_id="rotate_callback_secret",
-        summary="Make a new secret for the `callback_url` of messages; the old one signs for 24 hours more",
-        parameters=REPEATABLE,
-        request=None,
-        responses={200: SecretDocument, **problems(*IDEMPOTENCY)},
-    )
-    def post(self, request: Request) -> Response:
-        def handle() -> tuple[Response, str]:
-            client = client_of(request)
-            test = client.mode is Mode.TEST
-            return Response({}), endpoints.rotate_message_secret(client.account_id, test, timezone.now())
-
-        return with_secret(request, handle)
-
-
-class TestView(APIView):
-    permission_classes = [requires(Scope.WEBHOOKS_WRITE)]
-
-    @extend_schema(
-        operation_id="test_webhook",
-        summary="Send an endpoint a `webhook.test`",
-        parameters=REPEATABLE,
-        request=None,
-        responses={202: DeliveryDocument, **problems(*IDEMPOTENCY, "not_found", "endpoint_disabled")},
-    )
-    def post(self, request: Request, endpoint_id: UUID) -> Response:
-        def handle() -> Response:
-            endpoint = find(request, endpoint_id)
-            if endpoint.state != EndpointState.ENABLED:
-                raise Problem("endpoint_disabled")
-            if endpoint.kind == EndpointKind.MESSAGES:
-                raise Problem("endpoint_of_messages")
-            return Response(dict(DeliveryDocument(outbox.test(endpoint)).data), 202)
-
-        return run_once(request, handle)
