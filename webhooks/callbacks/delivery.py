@@ -33,7 +33,8 @@ RETRY_LATER: Final = frozenset({429, 503})  # answers whose Retry-After counts f
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """A callback that is ours until `lease`. `keys`: the secrets. `probe`: its endpoint is being tried out again."""
+    """A callback that is ours until `lease`. `keys`: the secrets, none where they can't be read. `probe`: its endpoint
+    is being tried out again."""
 
     id: UUID
     endpoint_id: UUID
@@ -86,6 +87,8 @@ def deliver(task: Task) -> Result:
     """Make the call. Never raises: a mistake of ours is one failed attempt and not the end of the pump."""
     began = timezone.now()
     status, code, text, retry_after = None, "", "", None
+    if not task.keys:
+        return Result(task, None, "secret_unreadable", "", 0.0, None, began)
     try:
         destinations.check_url(task.url)
         head = {"Content-Type": "application/json", **signing.headers(task.event_id, task.body, task.keys, began)}

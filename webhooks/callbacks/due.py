@@ -5,6 +5,7 @@ than half of the threads, nor more than its share while others wait; one that fa
 alone until `paused_until`, and is then tried with one call at a time over all processes.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -14,10 +15,13 @@ from uuid import UUID
 from django.db import connection as database
 from django.db import transaction
 
+from sendmsg.errors import ConfigurationError
 from webhooks.callbacks import signing
 from webhooks.callbacks.delivery import TOTAL, Task
 from webhooks.callbacks.models import Endpoint, MessageSecret
 from webhooks.callbacks.vocabulary import EndpointKind
+
+logger = logging.getLogger(__name__)
 
 LEASE: Final = timedelta(seconds=TOTAL + 30)  # a call, and time to write down what became of it
 TRUSTED: Final = 3  # failures in a row; fewer are the callback's, more are the endpoint's
@@ -125,8 +129,8 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
 def _tasks(
     rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime]], probes: set[UUID], now: datetime
 ) -> list[Task]:
-    endpoints = Endpoint.objects.in_bulk({row[1] for row in rows})
-    keys = {endpoint.id: _keys(endpoint, now) for endpoint in endpoints.values()}
+    endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
+    keys = _all_keys(list(endpoints.values()), now)
     return [
         Task(
             id=callback_id,
@@ -144,13 +148,31 @@ def _tasks(
     ]
 
 
+def _all_keys(endpoints: list[Endpoint], now: datetime) -> dict[UUID, tuple[str, ...]]:
+    """The secrets of each; none for one whose secret no key can read, which must not hold up the others."""
+    declared = [endpoint.id for endpoint in endpoints if endpoint.kind == EndpointKind.DECLARED]
+    try:
+        known = {signer.id: signing.active(signer, now) for signer in Endpoint.objects.filter(id__in=declared)}
+    except ConfigurationError:
+        known = {}
+    return {endpoint.id: known.get(endpoint.id) or _keys(endpoint, now) for endpoint in endpoints}
+
+
 def _keys(endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
-    if endpoint.kind == EndpointKind.DECLARED:
-        return signing.active(endpoint, now)
+    try:
+        if endpoint.kind == EndpointKind.DECLARED:
+            return signing.active(endpoint, now)
+        return signing.active(_message_secret(endpoint), now)
+    except ConfigurationError as error:
+        logger.error("callback secret unreadable endpoint=%s error=%s", endpoint.id, error)
+        return ()
+
+
+def _message_secret(endpoint: Endpoint) -> MessageSecret:
     secret = MessageSecret.objects.filter(account_id=endpoint.account_id, test=endpoint.test).first()
     if secret is None:  # nobody has asked for it yet; it can still be rotated into one that somebody knows
         secret = MessageSecret(account_id=endpoint.account_id, test=endpoint.test)
         signing.start(secret)
         MessageSecret.objects.bulk_create([secret], ignore_conflicts=True)
         secret = MessageSecret.objects.get(account_id=endpoint.account_id, test=endpoint.test)
-    return signing.active(secret, now)
+    return secret

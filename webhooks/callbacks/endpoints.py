@@ -15,6 +15,7 @@ from django.utils import timezone
 from dispatch.announcements import announce
 from dispatch.models import Listener
 from sendmsg.accounts.models import Account
+from sendmsg.errors import ConfigurationError
 from sendmsg.telemetry import metrics
 from webhooks.callbacks import signing
 from webhooks.callbacks.models import Endpoint, MessageSecret
@@ -67,7 +68,7 @@ def of_message(account_id: UUID, test: bool, origin: str) -> Endpoint:
 
 def rotate(endpoint: Endpoint, now: datetime) -> str:
     """A new secret, which signs from now on; the old one does so too for a day."""
-    secret = signing.rotate(endpoint, now)
+    secret = _renew(endpoint, now)
     endpoint.save(update_fields=["secret", "old_secrets"])
     return secret
 
@@ -75,12 +76,13 @@ def rotate(endpoint: Endpoint, now: datetime) -> str:
 def rotate_message_secret(account_id: UUID, test: bool, now: datetime) -> str:
     """A new secret for callbacks to the `callback_url` of messages, or the first one."""
     _lock(account_id)
-    signer = MessageSecret.objects.filter(account_id=account_id, test=test).first()
+    mine = MessageSecret.objects.filter(account_id=account_id, test=test)
+    signer = mine.defer("secret", "old_secrets").first()
     if signer is None:
         signer = MessageSecret(account_id=account_id, test=test)
         secret = signing.start(signer)
     else:
-        secret = signing.rotate(signer, now)
+        secret = _renew(signer, now)
     signer.save()
     return secret
 
@@ -107,6 +109,13 @@ def delete(endpoint: Endpoint) -> None:
     """Gone for the client at once; the pump deletes its rows."""
     endpoint.state = EndpointState.DELETED
     _save_state(endpoint)
+
+
+def _renew(signer: Endpoint | MessageSecret, now: datetime) -> str:
+    try:
+        return signing.rotate(signer, now)
+    except ConfigurationError:  # no key reads the old one any more, so nothing is signed with it
+        return signing.start(signer)
 
 
 def _save_state(endpoint: Endpoint) -> None:

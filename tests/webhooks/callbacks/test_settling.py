@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from django.db import connection
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
@@ -194,6 +195,22 @@ class TestAnswers:
 
         assert receiver.connections == 0
         assert Callback.objects.get().error_code == "url_private"
+
+    def test_a_secret_that_cannot_be_read_holds_up_nobody_else(self, acme: Account, receiver: FaultServer) -> None:
+        broken, well = make_endpoint(acme, receiver.url), make_endpoint(acme, receiver.url)
+        with connection.cursor() as cursor:
+            cursor.execute("UPDATE webhooks_endpoint SET secret = 'gibberish' WHERE id = %s", [broken.id])
+        deliver(sent_message(acme))
+        work_off()
+
+        assert len(receiver.requests) == 1
+        assert Callback.objects.get(endpoint=well).state == "delivered"
+        assert Callback.objects.get(endpoint_id=broken.id).error_code == "secret_unreadable"
+
+        new = endpoints.rotate(Endpoint.objects.defer("secret", "old_secrets").get(pk=broken.id), timezone.now())
+        pass_time()
+        work_off()
+        assert verified(receiver.requests[1], new)
 
     def test_a_mistake_of_ours_is_one_failed_try(
         self, acme: Account, receiver: FaultServer, monkeypatch: pytest.MonkeyPatch
