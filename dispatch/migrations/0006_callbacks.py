@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dispatch", "0004_reference_attempt"),
+        ("dispatch", "0005_suppressions"),
     ]
 
     operations = [

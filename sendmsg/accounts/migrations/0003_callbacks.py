@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0001_initial"),
+        ("accounts", "0002_opt_out"),
     ]
 
     operations = [
@@ -18,6 +18,8 @@ class Migration(migrations.Migration):
                     choices=[
                         ("messages:write", "Send messages, cancel those that have not left, replay dead letters."),
                         ("messages:read", "Read messages, their states, timelines and dead letters."),
+                        ("suppressions:write", "Add and lift suppressions of recipients."),
+                        ("suppressions:read", "Read suppressions: who does not want messages."),
                         (
                             "webhooks:write",
                             "Add, change and remove webhook endpoints, renew secrets, replay callbacks.",

@@ -11,8 +11,8 @@ import sendmsg.encryption
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("accounts", "0002_callbacks"),
-        ("webhooks", "0002_inbound_messages"),
+        ("accounts", "0003_callbacks"),
+        ("webhooks", "0003_keywords"),
     ]
 
     operations = [
