@@ -17,7 +17,23 @@ DEAD = Exchange("dead", type="fanout", durable=True)
 DELIVERY_LIMIT = 5  # deliveries; a task that took five workers down with it is poison
 LENGTH_LIMIT = 100_000  # tasks; the relay keeps far fewer, so this only bounds a mistake
 
+RECEIPTS_LIMIT = 1_073_741_824  # bytes of webhooks; a full queue refuses, and they are kept elsewhere
+NEVER = 1_000_000_000  # deliveries; a webhook that was acknowledged is never given up
+
 DEAD_QUEUE = Queue("dead", DEAD, durable=True, queue_arguments={"x-queue-type": "quorum"})
+
+
+RECEIPTS_QUEUE = Queue(
+    "receipts",
+    durable=True,
+    queue_arguments={
+        "x-queue-type": "quorum",
+        "x-delivery-limit": NEVER,
+        "x-overflow": "reject-publish",
+        "x-max-length-bytes": RECEIPTS_LIMIT,
+    },
+)
+"""Webhooks while the buffer is away (`webhooks.inbound.buffer_broker`), by the default exchange."""
 
 
 def deliver_queue(connection: str) -> Queue:

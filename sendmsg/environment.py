@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 import environ
 from cryptography.fernet import Fernet
@@ -127,6 +127,23 @@ def url(*schemes: str) -> Callable[[str], str]:
         return value.rstrip("/")
 
     return read
+
+
+def optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
+    """As `read` has it; or nothing."""
+    return lambda value: read(value) if value else ""
+
+
+def receipts_buffer(value: str) -> str:
+    """A Redis, or a queue of SQS: sqs://<region>/<queue>, with ?endpoint=<url> where it is not AWS's own."""
+    value = url("redis", "rediss", "sqs")(value)
+    parts = urlsplit(value)
+    if parts.scheme != "sqs":
+        return value
+    names = parts.path.strip("/").split("/")
+    if not all(names) or len(names) > 2 or set(parse_qs(parts.query)) - {"endpoint"}:
+        raise Refused("expected sqs://<region>/<queue>, or <account>/<queue>, perhaps with ?endpoint=<url>")
+    return value
 
 
 def database(value: str) -> dict[str, Any]:

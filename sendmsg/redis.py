@@ -16,10 +16,13 @@ REPLY_TIMEOUT = 2.0  # seconds; an append with fsync on a busy disk
 
 
 @cache
-def client(reply_timeout: float = REPLY_TIMEOUT) -> Redis:
-    """A thread-safe client with a pool of its own. `reply_timeout`, in seconds, exceeds any blocking command's wait."""
+def client(reply_timeout: float = REPLY_TIMEOUT, url: str = "") -> Redis:
+    """A thread-safe client with a pool of its own. `reply_timeout`, in seconds, exceeds any blocking command's wait.
+
+    `url`: another Redis than that of `REDIS_URL`.
+    """
     return Redis.from_url(
-        settings.REDIS_URL,
+        url or settings.REDIS_URL,
         socket_connect_timeout=CONNECT_TIMEOUT,
         socket_timeout=reply_timeout,
         retry=Retry(NoBackoff(), 0),

@@ -4,12 +4,25 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
+from pytest_django.fixtures import Settings
 
 from sendmsg import redis
 from tests.factories import make_connection
 
 if TYPE_CHECKING:
     from dispatch.models import Connection
+
+
+@pytest.fixture(autouse=True)
+def no_broker(settings: Settings) -> Iterator[None]:
+    """The buffer alone; a test that wants a fallback sets one, and calls `buffer.forget`."""
+    from webhooks.inbound import buffer, replays
+
+    settings.BROKER_IS_RABBITMQ = False
+    replays.forget()
+    buffer.forget()
+    yield
+    buffer.forget()
 
 
 @pytest.fixture
@@ -21,7 +34,7 @@ def empty_buffer() -> Iterator[None]:
 
 def forget_webhooks() -> None:
     """What is buffered, and what was seen before: two tests may send the same within a second."""
-    from webhooks.inbound.buffer import STREAM
+    from webhooks.inbound.buffer_redis import STREAM
 
     client = redis.client()
     client.delete(redis.key(STREAM), *client.keys(redis.key("seen:*")))

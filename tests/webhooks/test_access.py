@@ -26,7 +26,7 @@ from tests.webhooks.contract import FORM, SECRET
 from tests.webhooks.provider import deliver, report, signed
 from webhooks.inbound import replays
 from webhooks.inbound.base import WebhookRequest
-from webhooks.inbound.buffer import STREAM, Reader
+from webhooks.inbound.buffer_redis import STREAM, Reader
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("empty_buffer")]
 INFOBIP = raw("infobip/receipt_delivered.json")

@@ -8,9 +8,10 @@ from redis.exceptions import RedisError
 from sendmsg import redis
 from sendmsg.errors import BufferUnavailable
 from tests.outages import redis_away
-from webhooks.inbound import buffer
+from webhooks.inbound import buffer, buffer_redis
 from webhooks.inbound.base import Payload
-from webhooks.inbound.buffer import GROUP, STREAM, Buffered, Reader
+from webhooks.inbound.buffer_redis import GROUP, STREAM, Reader
+from webhooks.inbound.entries import Buffered
 
 pytestmark = pytest.mark.usefixtures("empty_buffer")
 NOW = datetime(2026, 1, 1, 12, 0, 0, 5, tzinfo=UTC)
@@ -35,7 +36,7 @@ def left() -> tuple[int, int]:
 @pytest.fixture
 def instant(monkeypatch: pytest.MonkeyPatch) -> None:
     """An entry that was taken counts as abandoned at once."""
-    monkeypatch.setattr(buffer, "ABANDONED", 0)
+    monkeypatch.setattr(buffer_redis, "ABANDONED", 0)
 
 
 def test_what_is_read_is_what_came() -> None:

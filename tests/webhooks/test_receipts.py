@@ -1,6 +1,7 @@
 """From the provider's request to the message: nothing lost, nothing counted twice, whatever order it comes in."""
 
 from collections import Counter
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
@@ -24,9 +25,10 @@ from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
 from tests.webhooks.provider import deliver, report
 from tests.webhooks.timeline import kinds
-from webhooks.inbound import buffer
+from webhooks.inbound import buffer, buffer_redis
 from webhooks.inbound.base import InboundProvider, Parsed, Payload
-from webhooks.inbound.buffer import STREAM, Buffered, Reader
+from webhooks.inbound.buffer_redis import STREAM, Reader
+from webhooks.inbound.entries import Buffered
 from webhooks.inbound.receipts import ReceiptsPump, store
 from webhooks.inbound.registry import INBOUND
 from webhooks.inbound.sendmsg import SendMSGInbound
@@ -269,7 +271,7 @@ class Interrupted(Reader):
 
     interrupted = False
 
-    def done(self, entries: list[Buffered]) -> None:
+    def done(self, entries: Sequence[Buffered]) -> None:
         if not self.interrupted:
             self.interrupted = True
             raise RedisError
@@ -300,7 +302,7 @@ def test_what_a_killed_pump_stored_and_did_not_acknowledge_another_finishes(
         killed.step()
     assert other.step() == 0
 
-    monkeypatch.setattr(buffer, "ABANDONED", 0)
+    monkeypatch.setattr(buffer_redis, "ABANDONED", 0)
 
     assert other.step() == 1
     assert (Receipt.objects.count(), left(), kinds(sent)) == (1, 0, ["delivered"])

@@ -1,128 +1,86 @@
-"""Where a verified webhook is kept between our 200 and its processing: a Redis stream.
+"""Where a verified webhook is kept between our 200 and its processing, and where when that place is away.
 
-An entry is what came: the connection, the raw body and when; beside them the method, the query and the content type,
-which entries of older releases lack. It leaves the stream when it was processed, and only then; nothing trims the
-stream. Redis must be durable for the promise "2xx only for what is stored" to survive a power cut: `appendonly yes`,
-`appendfsync always`, `maxmemory-policy noeviction` (docs/operations.md).
-Fails closed: what can't be stored is not acknowledged, and the provider sends it again.
+    the buffer (a Redis stream, or SQS)  →  the broker's queue `receipts`  →  a spool file on this host  →  nowhere
+
+Each is asked within a bounded wait, and left alone for a moment when it failed. What none of them confirms is not
+acknowledged (`BufferUnavailable`): the provider sends it again. The receipts pump reads all of them; one that was
+stored twice, because a confirm came too late, makes no second row.
 """
 
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+import logging
+from collections.abc import Sequence
+from functools import cache
 
-from redis.exceptions import RedisError, ResponseError
+from django.conf import settings
 
-from sendmsg import redis
 from sendmsg.errors import BufferUnavailable
+from sendmsg.telemetry import metrics
+from webhooks.inbound import buffer_sqs
 from webhooks.inbound.base import Payload
+from webhooks.inbound.buffer_broker import BrokerSource, BrokerStore
+from webhooks.inbound.buffer_redis import Reader, RedisStore
+from webhooks.inbound.buffer_sqs import SqsSource, SqsStore
+from webhooks.inbound.circuit import Circuit
+from webhooks.inbound.entries import Source, Store
+from webhooks.inbound.spool import Spool, SpoolSource
 
-STREAM = "receipts"
-GROUP = "pump"
-ABANDONED = 10_000  # milliseconds without an answer after which a dead pump's entries go to another; far over a batch
-
-
-@dataclass(frozen=True, slots=True)
-class Buffered:
-    """One stored webhook; `entry` is its place in the stream."""
-
-    entry: bytes
-    connection: str
-    payload: Payload
+logger = logging.getLogger(__name__)
 
 
-def append(connection: str, payload: Payload) -> None:
-    """Store a webhook; raises `BufferUnavailable` when Redis does not confirm it."""
-    entry: dict[Any, Any] = {
-        "c": connection,
-        "b": payload.body,
-        "t": payload.at.isoformat(),
-        "m": payload.method,
-        "q": payload.query.encode("utf-8", "replace"),
-        "y": payload.content_type.encode("utf-8", "replace"),
-    }
-    try:
-        redis.client().xadd(redis.key(STREAM), entry)
-    except RedisError as error:
-        raise BufferUnavailable(type(error).__name__) from None
-
-
-class Reader:
-    """One pump's view of the stream. Entries that it took and did not finish come first, then those of dead pumps."""
-
-    def __init__(self, consumer: str) -> None:
-        self._consumer = consumer
-        self._stream = redis.key(STREAM)
-        self._client = redis.client(10)  # seconds; over the longest block below
-        self._ready = False
-        self._unfinished = True  # an earlier process may have had our name
-
-    def read(self, count: int, block: float) -> list[Buffered]:
-        """Up to `count` entries; waits `block` seconds at most when there is none. Raises `RedisError`."""
-        self._ensure_group()
-        owing, self._unfinished = self._unfinished, True  # an answer that gets lost on its way here leaves us owing
+def append(connection: str, payload: Payload) -> str:
+    """Store a webhook in the first place that confirms it, whose name is returned; raises `BufferUnavailable`."""
+    codes: set[str] = set()
+    for store, circuit in _stores():
+        if not circuit.allows():
+            codes.add(BufferUnavailable.code)
+            continue
         try:
-            entries = self._take("0", count) if owing else []
-            entries = entries or self._abandoned(count) or self._take(">", count, max(1, int(block * 1000)))
-        except ResponseError as error:
-            self._ready = not str(error).startswith("NOGROUP")  # Redis came back without its data
-            raise
-        self._unfinished = bool(entries)
-        return entries
-
-    def done(self, entries: list[Buffered]) -> None:
-        """Forget processed entries."""
-        ids = [entry.entry for entry in entries]
-        pipe = self._client.pipeline(transaction=True)
-        pipe.xack(self._stream, GROUP, *ids)
-        pipe.xdel(self._stream, *ids)
-        pipe.execute()
-        self._unfinished = False
-
-    def _abandoned(self, count: int) -> list[Buffered]:
-        answer: Any = self._client.xautoclaim(
-            self._stream, GROUP, self._consumer, min_idle_time=ABANDONED, start_id="0-0", count=count
-        )
-        return _decode(answer[1])
-
-    def _take(self, start: str, count: int, block: int | None = None) -> list[Buffered]:
-        """From the group: what is new (`>`), or what we took before (`0`); `block` in milliseconds."""
-        answer: Any = self._client.xreadgroup(GROUP, self._consumer, {self._stream: start}, count=count, block=block)
-        streams = answer.values() if isinstance(answer, dict) else [items for _, items in answer or []]
-        return [entry for items in streams for entry in _decode(_flat(items))]
-
-    def _ensure_group(self) -> None:
-        if self._ready:
-            return
-        try:
-            self._client.xgroup_create(self._stream, GROUP, id="0", mkstream=True)
-        except ResponseError as error:
-            if "BUSYGROUP" not in str(error):
-                raise
-        self._ready = True
+            store.append(connection, payload)
+        except BufferUnavailable as error:
+            logger.warning("webhook not stored where=%s reason=%s", store.where, error.detail)
+            codes.add(error.code)
+            if error.code == BufferUnavailable.code:  # else it is about this one webhook
+                circuit.failed()
+        else:
+            circuit.succeeded()
+            metrics.RECEIPTS_STORED.labels(store.where).inc()
+            return store.where
+    raise BufferUnavailable("no place to store it", code=codes.pop() if len(codes) == 1 else None)
 
 
-def _flat(items: Any) -> Any:
-    return items[0] if items and isinstance(items[0], list) else items
+def source(consumer: str) -> Source:
+    """The buffer, for the pump of that name."""
+    return SqsSource() if _is_sqs() else Reader(consumer)
 
 
-def _decode(items: Any) -> list[Buffered]:
-    """Stream items as entries; one that was deleted meanwhile has no fields and is left out."""
-    return [Buffered(entry, _text(fields, b"c"), _payload(fields)) for entry, fields in items if fields]
+def fallbacks() -> Sequence[Source]:
+    """What else the pump has to look at."""
+    found: list[Source] = []
+    if settings.BROKER_IS_RABBITMQ:
+        found.append(BrokerSource())
+    if settings.RECEIPTS_SPOOL_DIR:
+        found.append(SpoolSource(settings.RECEIPTS_SPOOL_DIR))
+    return found
 
 
-def _payload(fields: dict[bytes, bytes]) -> Payload:
-    method = _text(fields, b"m") or "POST"
-    return Payload(fields.get(b"b", b""), _time(fields), method, _text(fields, b"q"), _text(fields, b"y"))
+def forget() -> None:
+    """Choose the places anew, and ask those that failed."""
+    for store, _ in _stores():
+        if isinstance(store, BrokerStore):
+            store.close()
+    _stores.cache_clear()
+    buffer_sqs.queue.cache_clear()
 
 
-def _text(fields: dict[bytes, bytes], name: bytes) -> str:
-    return fields.get(name, b"").decode("utf-8", "replace")
+@cache
+def _stores() -> Sequence[tuple[Store, Circuit]]:
+    stores: list[Store] = [SqsStore() if _is_sqs() else RedisStore()]
+    if settings.BROKER_IS_RABBITMQ:
+        stores.append(BrokerStore())
+    if settings.RECEIPTS_SPOOL_DIR:
+        stores.append(Spool(settings.RECEIPTS_SPOOL_DIR))
+    return [(store, Circuit()) for store in stores]
 
 
-def _time(fields: dict[bytes, bytes]) -> datetime:
-    """When it came. An entry that `append` did not write came now: it must not hold up the others."""
-    try:
-        return datetime.fromisoformat(fields[b"t"].decode()).astimezone(UTC)
-    except (KeyError, ValueError, OverflowError):
-        return datetime.now(UTC)
+def _is_sqs() -> bool:
+    return bool(settings.RECEIPTS_BUFFER_URL.startswith("sqs://"))

@@ -8,6 +8,7 @@ may run. What people wrote to us goes the same way (`webhooks.inbound.messages`)
 import logging
 import os
 import socket
+import time
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -22,9 +23,9 @@ from dispatch.models import DeadLetter, ProviderReference
 from sendmsg.errors import MalformedWebhook
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
-from webhooks.inbound import matching, messages
+from webhooks.inbound import buffer, matching, messages
 from webhooks.inbound.base import InboundMessage
-from webhooks.inbound.buffer import Buffered, Reader
+from webhooks.inbound.entries import Buffered, Source
 from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
 
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 
 BATCH = 200  # webhooks a step
 BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again
+ASIDE_EVERY = 1.0  # seconds between two looks at an empty fallback
+ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
 
 
 class ReceiptsPump(Pump):
@@ -40,20 +43,46 @@ class ReceiptsPump(Pump):
 
     def __init__(self) -> None:
         super().__init__()
-        self._reader = Reader(f"{socket.gethostname()}-{os.getpid()}")
+        self._reader = buffer.source(f"{socket.gethostname()}-{os.getpid()}")
+        self._asides = dict.fromkeys(buffer.fallbacks(), 0.0)  # when to look at it again, steady clock
 
     def step(self) -> int:
         with transaction.atomic():  # first: receipts that are stored already don't need Redis
             matching.match_parked()
             orphan(timezone.now())
             messages.assemble(timezone.now())
-        entries = self._reader.read(BATCH, BLOCK)
+        found = sum(self._look_aside(fallback) for fallback in self._asides)  # first: without the buffer they fill
+        entries = self._reader.read(BATCH, 0 if found else BLOCK)
+        self._process(self._reader, entries)
+        return found + len(entries)
+
+    def close(self) -> None:
+        for source in (self._reader, *self._asides):
+            source.close()
+
+    def _look_aside(self, fallback: Source) -> int:
+        """A fallback that is away itself holds up nobody."""
+        if time.monotonic() < self._asides[fallback]:
+            return 0
+        try:
+            entries = fallback.read(BATCH, 0)
+        except Exception as error:  # of kombu, of the file system
+            logger.warning("fallback not read source=%s reason=%s", type(fallback).__name__, type(error).__name__)
+            fallback.close()
+            self._asides[fallback] = time.monotonic() + ASIDE_QUIET
+            return 0
+        if not entries:
+            self._asides[fallback] = time.monotonic() + ASIDE_EVERY
+        self._process(fallback, entries)
+        return len(entries)
+
+    @staticmethod
+    def _process(source: Source, entries: Sequence[Buffered]) -> None:
         if entries:
             with transaction.atomic():
                 store(entries)
                 matching.match_parked()
-            self._reader.done(entries)
-        return len(entries)
+            source.done(entries)
 
 
 def store(entries: Sequence[Buffered]) -> None:

@@ -15,19 +15,25 @@ from redis.exceptions import RedisError
 from sendmsg import redis
 from sendmsg.errors import SignatureRefused
 from webhooks.inbound.base import WebhookRequest
+from webhooks.inbound.circuit import Circuit
 
 logger = logging.getLogger(__name__)
+
+REDIS_TIMEOUT = 0.5  # seconds; a key is read, or written
+
+_circuit = Circuit()
 
 
 def known(connection: str, unique: str, request: WebhookRequest) -> bool:
     """Whether this very request was stored before; raises `SignatureRefused` if another one by its proof was."""
-    if not unique:
+    if not unique or not _circuit.allows():
         return False
     try:
-        content = redis.client().get(_key(connection, unique))
+        content = redis.client(REDIS_TIMEOUT).get(_key(connection, unique))
     except RedisError as error:
-        logger.warning("replays are not recognised reason=%s", type(error).__name__)
+        _failed(error)
         return False
+    _circuit.succeeded()
     if content is not None and content != _content(request):
         raise SignatureRefused("this proof came with another content before", code="replayed")
     return content is not None
@@ -35,12 +41,24 @@ def known(connection: str, unique: str, request: WebhookRequest) -> bool:
 
 def remember(connection: str, unique: str, request: WebhookRequest, window: int) -> None:
     """Recognise the request for `window` seconds."""
-    if not unique:
+    if not unique or not _circuit.allows():
         return
     try:
-        redis.client().set(_key(connection, unique), _content(request), nx=True, ex=window)
+        redis.client(REDIS_TIMEOUT).set(_key(connection, unique), _content(request), nx=True, ex=window)
     except RedisError as error:
-        logger.warning("replays are not recognised reason=%s", type(error).__name__)
+        _failed(error)
+    else:
+        _circuit.succeeded()
+
+
+def forget() -> None:
+    """Ask Redis again, whatever it said last."""
+    _circuit.succeeded()
+
+
+def _failed(error: RedisError) -> None:
+    logger.warning("replays are not recognised reason=%s", type(error).__name__)
+    _circuit.failed()
 
 
 def _key(connection: str, unique: str) -> str:

@@ -71,9 +71,9 @@ def _receive(request: HttpRequest, provider: str, connection: str, token: str) -
     except VerifierUnavailable as error:
         logger.error("webhook not checked connection=%s reason=%s", connection, error.detail)
         return _later("verifier_unavailable")
-    except BufferUnavailable:
+    except BufferUnavailable as error:
         logger.error("webhook not stored connection=%s", connection)
-        return _later("buffer_unavailable")
+        return _refused("too_large", 413) if error.code == "too_large" else _later("buffer_unavailable")
     return HttpResponse(reply.body, content_type=reply.content_type)
 
 
