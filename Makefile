@@ -17,7 +17,7 @@ PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test drill-failover drill-pacing check format lock FORCE
+.PHONY: help run test drill-failover drill-pacing drill-receipts check format lock FORCE
 unexport PYTHONHOME PYTHONPATH
 MAKEFLAGS += --no-print-directory
 
@@ -46,6 +46,9 @@ drill-failover: .venv/.test ## Drop a provider twice amid 5,000 messages, and ch
 
 drill-pacing: .venv/.test ## Measure a limit over five workers, a provider that hangs, and a crowd of 100,000
 	@exec $(PY) -m tests.drills.pacing
+
+drill-receipts: .venv/.test ## Post 2,000 receipts a second for ten seconds, and check what became of them (ARGS="--rate 500")
+	@exec $(PY) -m tests.drills.receipts $(ARGS)
 
 check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
 	$(PY) -m ruff check

@@ -53,10 +53,11 @@ MIDDLEWARE = [
     "sendmsg.telemetry.middleware.MetricsMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # for whoever accepts it; hides the length of what it compresses
     "django.middleware.security.SecurityMiddleware",
+    "sendmsg.api.parsing.ChunkedBodyMiddleware",
+    "webhooks.shortcut.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
-    "sendmsg.api.parsing.ChunkedBodyMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",

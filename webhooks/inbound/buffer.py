@@ -15,27 +15,31 @@ from django.conf import settings
 
 from sendmsg.errors import BufferUnavailable
 from sendmsg.telemetry import metrics
-from webhooks.inbound import buffer_sqs
+from webhooks.inbound import buffer_sqs, replays
 from webhooks.inbound.base import Payload
 from webhooks.inbound.buffer_broker import BrokerSource, BrokerStore
 from webhooks.inbound.buffer_redis import Reader, RedisStore
 from webhooks.inbound.buffer_sqs import SqsSource, SqsStore
 from webhooks.inbound.circuit import Circuit
 from webhooks.inbound.entries import Source, Store
+from webhooks.inbound.replays import Proof
 from webhooks.inbound.spool import Spool, SpoolSource
 
 logger = logging.getLogger(__name__)
 
 
-def append(connection: str, payload: Payload) -> str:
-    """Store a webhook in the first place that confirms it, whose name is returned; raises `BufferUnavailable`."""
+def append(connection: str, payload: Payload, proof: Proof | None = None) -> str:
+    """Store a webhook in the first place that confirms it, whose name is returned; raises `BufferUnavailable`.
+
+    With a proof a copy of what was stored is not stored again, and what only looks like one is `SignatureRefused`.
+    """
     codes: set[str] = set()
     for store, circuit in _stores():
         if not circuit.allows():
             codes.add(BufferUnavailable.code)
             continue
         try:
-            store.append(connection, payload)
+            stored = _store(store, connection, payload, proof)
         except BufferUnavailable as error:
             logger.warning("webhook not stored where=%s reason=%s", store.where, error.detail)
             codes.add(error.code)
@@ -43,7 +47,7 @@ def append(connection: str, payload: Payload) -> str:
                 circuit.failed()
         else:
             circuit.succeeded()
-            metrics.RECEIPTS_STORED.labels(store.where).inc()
+            metrics.RECEIPTS_STORED.labels(store.where).inc(stored)
             return store.where
     raise BufferUnavailable("no place to store it", code=codes.pop() if len(codes) == 1 else None)
 
@@ -70,6 +74,20 @@ def forget() -> None:
             store.close()
     _stores.cache_clear()
     buffer_sqs.queue.cache_clear()
+
+
+def _store(store: Store, connection: str, payload: Payload, proof: Proof | None) -> bool:
+    """Whether it was stored now: it is remembered afterwards, and not before, or what failed would be no news."""
+    if proof is None:
+        store.append(connection, payload)
+        return True
+    if isinstance(store, RedisStore) and not settings.RECEIPTS_BUFFER_URL:
+        return store.append_once(connection, payload, proof)
+    if replays.known(proof):
+        return False
+    store.append(connection, payload)
+    replays.remember(proof)
+    return True
 
 
 @cache

@@ -18,6 +18,7 @@ from sendmsg import redis
 from sendmsg.errors import BufferUnavailable
 from webhooks.inbound.base import Payload
 from webhooks.inbound.entries import Buffered, moment
+from webhooks.inbound.replays import Proof
 
 STREAM = "receipts"
 GROUP = "pump"
@@ -25,23 +26,45 @@ APPEND_TIMEOUT = 0.9  # seconds for Redis to confirm; an append with fsync on a 
 READ_TIMEOUT = 10.0  # seconds; over the longest block of a read
 ABANDONED = 10_000  # milliseconds without an answer after which a dead pump's entries go to another; far over a batch
 
+# One round trip in place of three, and of copies that come at the same time one is stored.
+ONCE = """
+local seen = redis.call('GET', KEYS[1])
+if seen then return seen end
+redis.call('XADD', KEYS[2], '*', unpack(ARGV, 3))
+redis.call('SET', KEYS[1], ARGV[1], 'EX', ARGV[2])
+return false
+"""
+
 
 class RedisStore:
     where: ClassVar[str] = "redis"
 
     def append(self, connection: str, payload: Payload) -> None:
-        entry: dict[Any, Any] = {
-            "c": connection,
-            "b": payload.body,
-            "t": payload.at.isoformat(),
-            "m": payload.method,
-            "q": payload.query.encode("utf-8", "replace"),
-            "y": payload.content_type.encode("utf-8", "replace"),
-        }
         try:
-            client(APPEND_TIMEOUT).xadd(redis.key(STREAM), entry)
+            client(APPEND_TIMEOUT).xadd(redis.key(STREAM), _fields(connection, payload))
         except RedisError as error:
             raise BufferUnavailable(type(error).__name__) from None
+
+    def append_once(self, connection: str, payload: Payload, proof: Proof) -> bool:
+        """The same, unless it is a copy, where copies are remembered in this Redis; whether it was stored now."""
+        fields = [each for pair in _fields(connection, payload).items() for each in pair]
+        keys = (proof.key, redis.key(STREAM))
+        try:
+            seen: Any = client(APPEND_TIMEOUT).eval(ONCE, 2, *keys, proof.content, proof.window, *fields)
+        except RedisError as error:
+            raise BufferUnavailable(type(error).__name__) from None
+        return not proof.is_copy(seen)
+
+
+def _fields(connection: str, payload: Payload) -> dict[Any, Any]:
+    return {
+        "c": connection,
+        "b": payload.body,
+        "t": payload.at.isoformat(),
+        "m": payload.method,
+        "q": payload.query.encode("utf-8", "replace"),
+        "y": payload.content_type.encode("utf-8", "replace"),
+    }
 
 
 def client(reply_timeout: float) -> Redis:

@@ -51,6 +51,11 @@ JOIN dispatch_message m ON m.id = f.message_id
 WHERE r.state = 'parked' AND (NOT m.state = ANY(%s) OR (m.state = 'queued' AND m.in_doubt))
 ORDER BY r.id LIMIT %s FOR UPDATE OF r SKIP LOCKED
 """
+# Django's bulk_update takes longer than all the rest together: it writes a CASE with a WHEN for every row.
+MATCHED = """
+UPDATE webhooks_receipt r SET message_id = v.message_id, state = v.state
+FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS v(id, message_id, state) WHERE r.id = v.id
+"""
 UNSETTLED = [State.QUEUED.value, State.RELEASED.value, State.SENDING.value]
 
 TARGET: dict[str, State] = {
@@ -202,17 +207,18 @@ def _heard(by_message: Mapping[UUID, Sequence[Receipt]]) -> None:
 def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], messages: Mapping[UUID, Message]) -> None:
     now = timezone.now()
     noted: list[Event] = []
-    receipts: list[Receipt] = []
+    rows: list[tuple[int, UUID, str]] = []
     for message_id, group in by_message.items():
         for receipt in group:
-            receipt.message_id = message_id
-            receipt.state = Receipt.State.APPLIED if receipt.id in applied else Receipt.State.NOTED
-            metrics.RECEIPTS.labels(receipt.connection.name, receipt.state).inc()
-            receipts.append(receipt)
+            state = Receipt.State.APPLIED if receipt.id in applied else Receipt.State.NOTED
+            metrics.RECEIPTS.labels(receipt.connection.name, state.value).inc()
+            rows.append((receipt.id, message_id, state.value))
             if receipt.id not in applied:
                 data = {**_data(receipt), "status": receipt.status}
                 noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))
-    Receipt.objects.bulk_update(receipts, ["message", "state"])
+    ids, owners, states = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
+    with database.cursor() as cursor:
+        cursor.execute(MATCHED, [ids, [str(owner) for owner in owners], states])
     record(noted)
 
 

@@ -78,16 +78,15 @@ def _receive(request: HttpRequest, provider: str, connection: str, token: str) -
 
 
 def _take(inbound: InboundProvider, entry: Entry, request: WebhookRequest) -> Reply:
-    """Verify and store; and only then remember: what could not be stored must be heard when it comes again."""
+    """Verify and store."""
     access.check(request, entry.credentials)
     greeting = inbound.greet(request, entry.credentials)
     if greeting is not None:
         return greeting
     unique = inbound.verify(request, entry.credentials)
     inbound.parse(request.payload)
-    if not replays.known(entry.name, unique, request):
-        buffer.append(entry.name, request.payload)
-        replays.remember(entry.name, unique, request, inbound.replay_window)
+    proof = replays.proof(entry.name, unique, request, inbound.replay_window)
+    buffer.append(entry.name, request.payload, proof)
     return inbound.reply
 
 

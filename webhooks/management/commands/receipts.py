@@ -1,12 +1,17 @@
+import os
 from typing import Any
 
 from django.core.management.base import BaseCommand
 
 from webhooks.inbound.receipts import ReceiptsPump
 
+NICENESS = 10
+"""Gives way to a web process on the same cores: a provider waits for its answer, and for nothing that comes after."""
+
 
 class Command(BaseCommand):
     help = "Apply buffered delivery receipts to their messages, until SIGTERM. Any number may run."
 
     def handle(self, *args: Any, **options: Any) -> None:
+        os.nice(NICENESS)
         ReceiptsPump().run()
