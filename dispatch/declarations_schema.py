@@ -54,6 +54,7 @@ CONNECTION: Final[Mapping[str, Kinds]] = {
     "unknown_wait": _WHOLE,
     "unknown_then": _TEXT,
     "whatsapp_template": (dict,),
+    "receipt_wait": _WHOLE,
 }
 ROUTE: Final[Mapping[str, Kinds]] = {
     "name": _TEXT,

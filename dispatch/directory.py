@@ -48,6 +48,7 @@ class Entry:
     unknown_policy: str = UnknownPolicy.AUTO
     unknown_wait: int = 900
     unknown_then: str = UnknownThen.OPERATOR
+    receipt_wait: int = 3600
     paused_at: datetime | None = None
     whatsapp_template: dict[str, Any] = field(default_factory=dict)
     fault: str = ""
@@ -130,6 +131,7 @@ def _read(row: Connection, token: str) -> Entry:
         unknown_policy=row.unknown_policy,
         unknown_wait=row.unknown_wait,
         unknown_then=row.unknown_then,
+        receipt_wait=row.receipt_wait,
         paused_at=row.paused_at,
         whatsapp_template=row.whatsapp_template,
         fault=fault,

@@ -48,6 +48,21 @@ class Receipt(models.Model):
         return f"{self.provider_id} {self.status}"
 
 
+class Enquiry(models.Model):
+    """A message whose receipt is waited for, and when its provider is asked about it next."""
+
+    message = models.OneToOneField(Message, primary_key=True, on_delete=models.CASCADE, related_name="+")
+    connection = models.ForeignKey(Connection, on_delete=models.CASCADE, db_index=False)
+    asked = models.PositiveSmallIntegerField(default=0, help_text="How often.")
+    ask_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["connection", "ask_at"], name="enquiry_due")]
+
+    def __str__(self) -> str:
+        return str(self.message_id)
+
+
 class InboundNumber(models.Model):
     """One of our numbers at a connection, and whose it is: messages that come to it are that account's.
 

@@ -64,6 +64,7 @@ class ConnectionForm(_Form):
             "unknown_wait",
             "unknown_then",
             "whatsapp_template",
+            "receipt_wait",
         )
         labels = {
             "unknown_policy": "How to find out",

@@ -27,7 +27,10 @@ if TYPE_CHECKING:
 else:
     _Admin = admin.ModelAdmin
 
-USE: Any = ("Use", {"fields": ("enabled", "sandbox", "region", "weight", "rate", "sender_rate", "concurrency")})
+USE: Any = (
+    "Use",
+    {"fields": ("enabled", "sandbox", "region", "weight", "rate", "sender_rate", "concurrency", "receipt_wait")},
+)
 UNKNOWN: Any = (
     "When nobody knows whether a message was sent",
     {"fields": ("unknown_policy", "unknown_wait", "unknown_then")},

@@ -66,6 +66,11 @@ class Connection(models.Model):
         blank=True,
         help_text='Carries WhatsApp texts outside the 24 hours: {"name": "…", "language": "en"}. Empty: none does.',
     )
+    receipt_wait = models.PositiveIntegerField(
+        default=3600,
+        db_default=3600,
+        help_text="Seconds without a final receipt before the provider is asked what became of a message. 0: never.",
+    )
     paused_at = models.DateTimeField(null=True, blank=True, editable=False)
     pause_reason = models.CharField(max_length=200, blank=True, db_default="", editable=False)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

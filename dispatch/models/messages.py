@@ -94,6 +94,9 @@ class Message(models.Model):
                 name="message_lease",
                 condition=models.Q(state__in=[State.RELEASED, State.SENDING]),
             ),
+            models.Index(
+                fields=["connection", "updated_at"], name="message_sent", condition=models.Q(state=State.SENT)
+            ),
             models.Index(fields=["account", "-id"], name="message_account"),
             models.Index(fields=["account", "state", "-id"], name="message_account_state"),
             models.Index(fields=["account", "to", "-id"], name="message_account_to"),

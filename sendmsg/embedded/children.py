@@ -75,6 +75,7 @@ def services(ports: Ports) -> tuple[Child, ...]:
         _pump("relay"),
         _pump("receipts"),
         _pump("callbacks"),
+        _pump("reconcile"),
         _pump("logwriter", rank=1),
     )
 

@@ -48,6 +48,9 @@ TOKEN_SECONDS = Counter(
 RECEIPTS = Counter("sendmsg_receipts_total", "Receipts by what became of them.", ["connection", "result"])
 RECEIPTS_STORED = Counter("sendmsg_receipts_stored_total", "Webhooks stored, by where.", ["where"])
 RECEIPTS_REFUSED = Counter("sendmsg_receipts_refused_total", "Webhooks refused, by reason.", ["reason"])
+ENQUIRIES = Counter(
+    "sendmsg_enquiries_total", "Questions to providers about messages without a receipt.", ["connection", "answer"]
+)
 INBOUND = Counter("sendmsg_inbound_messages_total", "Messages from people, by whose they are.", ["connection", "owned"])
 SUPPRESSIONS = Counter("sendmsg_suppressions_total", "Recipients that began to be suppressed, by reason.", ["reason"])
 BLOCKED = Counter(

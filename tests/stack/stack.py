@@ -93,6 +93,7 @@ class Stack:
             "worker": _manage("worker", "--threads", "4"),
             "worker-2": _manage("worker", "--threads", "4"),
             "receipts": _manage("receipts"),
+            "reconcile": _manage("reconcile"),
             "logwriter": _manage("logwriter"),
             "deadletters": _manage("deadletters"),
             "sandbox": _sandbox(sandbox, "--slow-seconds", "4", "--late-seconds", "1"),

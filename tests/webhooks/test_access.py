@@ -227,8 +227,10 @@ def test_without_redis_nothing_is_taken_for_a_copy() -> None:
     request = WebhookRequest({}, b"x", timezone.now())
 
     with redis_away():
-        replays.remember("line", "nonce", request, 60)
-        assert replays.known("line", "nonce", request) is False
+        proof = replays.proof("line", "nonce", request, 60)
+        assert proof is not None
+        replays.remember(proof)
+        assert replays.known(proof) is False
 
 
 def test_what_is_remembered_is_forgotten_in_time() -> None:

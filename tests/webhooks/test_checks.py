@@ -1,15 +1,16 @@
 """What an operator is told before the first receipt comes."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from django.core.checks import registry
+from pytest_django.fixtures import Settings
 
 from dispatch import directory
 from tests.factories import make_connection
-from tests.outages import database_away
-from webhooks import checks
+from tests.outages import database_away, redis_away
+from webhooks import checks, durability
 
 pytestmark = pytest.mark.django_db
 
@@ -75,3 +76,45 @@ def test_without_the_database_there_is_nothing_to_say(monkeypatch: pytest.Monkey
 def test_it_runs_before_a_deployment_and_not_at_every_start() -> None:
     assert checks.webhooks_are_proven in registry.registry.deployment_checks
     assert checks.webhooks_are_proven not in registry.registry.registered_checks
+
+
+@pytest.fixture
+def redis_settings(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[str]]:
+    """What is warned of a Redis that is durable, but for what is given."""
+
+    def look(**changes: str) -> list[str]:
+        durable = {"appendonly": "yes", "appendfsync": "always", "maxmemory": "1", "maxmemory-policy": "noeviction"}
+        given = {**durable, **{name.replace("_", "-"): value for name, value in changes.items()}}
+        monkeypatch.setattr(durability, "_settings", lambda: given)
+        return [str(message.id) for message in checks.webhooks_are_kept(None)]
+
+    return look
+
+
+@pytest.mark.parametrize(
+    ("changes", "found"),
+    [
+        ({}, []),
+        ({"appendonly": "no"}, ["sendmsg.W020"]),
+        ({"appendfsync": "everysec"}, ["sendmsg.W021"]),
+        ({"maxmemory_policy": "allkeys-lru"}, ["sendmsg.W022"]),
+        ({"maxmemory_policy": "allkeys-lru", "maxmemory": "0"}, []),
+        ({"appendonly": "no", "maxmemory_policy": "volatile-lru"}, ["sendmsg.W020", "sendmsg.W022"]),
+    ],
+)
+def test_a_redis_that_may_lose_webhooks_is_said(
+    redis_settings: Callable[..., list[str]], changes: dict[str, str], found: list[str]
+) -> None:
+    assert redis_settings(**changes) == found
+
+
+def test_the_settings_are_those_of_redis() -> None:
+    assert set(durability._settings()) == set(durability.WANTED)
+
+
+def test_a_redis_that_is_away_or_is_not_the_buffer_is_not_complained_about(settings: Settings) -> None:
+    with redis_away():
+        assert durability.shortcomings() == []
+    settings.RECEIPTS_BUFFER_URL = "sqs://eu-west-1/receipts"
+    assert durability.shortcomings() == []
+    assert checks.buffer_can_be_used(None) == []

@@ -54,7 +54,7 @@ def append(connection: str, payload: Payload, proof: Proof | None = None) -> str
 
 def source(consumer: str) -> Source:
     """The buffer, for the pump of that name."""
-    return SqsSource() if _is_sqs() else Reader(consumer)
+    return SqsSource() if is_sqs() else Reader(consumer)
 
 
 def fallbacks() -> Sequence[Source]:
@@ -92,7 +92,7 @@ def _store(store: Store, connection: str, payload: Payload, proof: Proof | None)
 
 @cache
 def _stores() -> Sequence[tuple[Store, Circuit]]:
-    stores: list[Store] = [SqsStore() if _is_sqs() else RedisStore()]
+    stores: list[Store] = [SqsStore() if is_sqs() else RedisStore()]
     if settings.BROKER_IS_RABBITMQ:
         stores.append(BrokerStore())
     if settings.RECEIPTS_SPOOL_DIR:
@@ -100,5 +100,6 @@ def _stores() -> Sequence[tuple[Store, Circuit]]:
     return [(store, Circuit()) for store in stores]
 
 
-def _is_sqs() -> bool:
+def is_sqs() -> bool:
+    """Whether the buffer is a queue of SQS, and not Redis."""
     return bool(settings.RECEIPTS_BUFFER_URL.startswith("sqs://"))

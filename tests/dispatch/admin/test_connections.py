@@ -35,6 +35,7 @@ FORM = {
     "unknown_policy": "auto",
     "unknown_wait": "900",
     "unknown_then": "operator",
+    "receipt_wait": "3600",
 }
 
 
