@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from kombu.exceptions import OperationalError
@@ -84,7 +85,8 @@ def waiting() -> int:
     """Webhooks in the broker's queue."""
     with app.connection_for_write() as connection:
         queue = topology.RECEIPTS_QUEUE(connection.default_channel)
-        return int(queue.queue_declare(passive=True).message_count)
+        state: Any = queue.queue_declare(passive=True)
+        return int(state.message_count)
 
 
 def state(message: Message) -> str:
@@ -206,7 +208,7 @@ def test_a_queue_that_is_full_refuses_and_says_so(broker: None, monkeypatch: pyt
     store = BrokerStore()
     with app.connection_for_write() as connection:
         full = topology.RECEIPTS_QUEUE(connection.default_channel)
-        full.queue_arguments = {**full.queue_arguments, "x-max-length-bytes": 1}
+        full.queue_arguments = {**(full.queue_arguments or {}), "x-max-length-bytes": 1}
         full.declare()
     monkeypatch.setattr(topology, "RECEIPTS_QUEUE", full)
     fill = partial(store.append, "sendmsg", Payload(b"x" * 1000, NOW))

@@ -23,7 +23,7 @@ from tests.factories import make_connection, make_message, make_receipt, make_re
 from tests.outages import database_away, redis_away
 from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
-from tests.webhooks.provider import deliver, report
+from tests.webhooks.provider import deliver, report, signed
 from tests.webhooks.timeline import kinds
 from webhooks.inbound import buffer, buffer_redis
 from webhooks.inbound.base import InboundProvider, Parsed, Payload
@@ -344,6 +344,33 @@ def test_fifty_copies_at_once_are_one_receipt_one_event_and_one_move(sent: Messa
         pass
 
     assert (Receipt.objects.count(), kinds(sent), state(sent), left()) == (1, ["delivered"], State.DELIVERED, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_copies_that_come_at_the_same_moment_are_stored_once(line: Connection) -> None:
+    body = report("snd_1")
+    headers = signed(body)
+
+    def copies(number: int) -> None:
+        assert [deliver(body, headers).status_code for _ in range(5)] == [200] * 5
+
+    in_threads(10, copies)
+
+    assert left() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_a_burst_everything_is_stored_and_applied(alice: Member, line: Connection) -> None:
+    messages = [make_message(alice.account, state=State.SENT, connection=line) for _ in range(200)]
+    for number, message in enumerate(messages):
+        make_reference(message, f"snd_{number}")
+
+    in_threads(8, lambda number: post(*[report(f"snd_{one}") for one in range(number, 200, 8)]))
+    while ReceiptsPump().step():
+        pass
+
+    assert Counter(map(state, messages)) == {State.DELIVERED: 200}
+    assert left() == 0
 
 
 @pytest.mark.django_db(transaction=True)

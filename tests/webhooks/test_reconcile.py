@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from datetime import timedelta
 from threading import Event
+from typing import Any
 
 import pytest
 import time_machine
@@ -334,10 +335,11 @@ def test_a_receipt_that_comes_even_later_still_counts(alice: Member, telnyx: Con
 
 
 def test_looking_for_what_waits_uses_the_index_and_not_the_table(alice: Member, telnyx: Connection) -> None:
-    values = {"connection": telnyx.id, "since": timezone.now() - HOUR, "until": timezone.now(), "now": timezone.now()}
+    now = timezone.now()
+    values: dict[str, Any] = {"connection": telnyx.id, "since": now - HOUR, "until": now, "now": now, "limit": 500}
     with database.cursor() as cursor:
         cursor.execute("SET LOCAL enable_seqscan = off")
-        cursor.execute(f"EXPLAIN (FORMAT JSON) {enquiries.BEGIN}", {**values, "limit": 500})
+        cursor.execute(f"EXPLAIN (FORMAT JSON) {enquiries.BEGIN}", values)
         plan = json.dumps(cursor.fetchone()[0])
 
     assert "message_sent" in plan

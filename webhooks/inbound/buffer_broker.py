@@ -74,7 +74,7 @@ class BrokerStore:
     def _open(self) -> Producer:
         waits = {"read_timeout": ANSWER_TIMEOUT, "write_timeout": ANSWER_TIMEOUT}
         self._connection = app.connection_for_write(connect_timeout=CONNECT_TIMEOUT, transport_options=waits)
-        self._connection.ensure_connection(max_retries=0, timeout=CONNECT_TIMEOUT)
+        self._connection.ensure_connection(max_retries=0)
         topology.RECEIPTS_QUEUE(self._connection.default_channel).declare()
         return Producer(self._connection, auto_declare=False)
 

@@ -6,6 +6,7 @@ A message that is waited for has one row. It is claimed before the question, for
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -81,7 +82,7 @@ class Question:
 
 def begin(connection_id: int, since: datetime, until: datetime, now: datetime) -> datetime:
     """Wait for what a connection sent between these times, a batch at the most; since when to look the next time."""
-    values = {"connection": connection_id, "now": now, "since": since, "until": until, "limit": NEW}
+    values: dict[str, Any] = {"connection": connection_id, "now": now, "since": since, "until": until, "limit": NEW}
     with database.cursor() as cursor:
         cursor.execute(BEGIN, values)
         found = [row[0] for row in cursor.fetchall()]
@@ -90,7 +91,13 @@ def begin(connection_id: int, since: datetime, until: datetime, now: datetime) -
 
 def claim(connection_id: int, now: datetime) -> list[Question]:
     """What to ask about now: every id of a batch of messages whose time has come."""
-    values = {"connection": connection_id, "now": now, "limit": BATCH, "again": list(AGAIN), "steps": len(AGAIN)}
+    values: dict[str, Any] = {
+        "connection": connection_id,
+        "now": now,
+        "limit": BATCH,
+        "again": list(AGAIN),
+        "steps": len(AGAIN),
+    }
     with database.cursor() as cursor:
         cursor.execute(CLAIM, values)
         ids = [row[0] for row in cursor.fetchall()]
@@ -101,7 +108,7 @@ def claim(connection_id: int, now: datetime) -> list[Question]:
 def report(connection_id: int, reports: Mapping[str, Report], now: datetime) -> None:
     """Write final answers as receipts, by the provider's ids; the receipts pump finds their messages."""
     final = {reference: one for reference, one in sorted(reports.items()) if one.status in FINAL}
-    values = {
+    values: dict[str, Any] = {
         "connection": connection_id,
         "now": now,
         "ids": list(final),

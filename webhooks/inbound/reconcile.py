@@ -73,11 +73,12 @@ class ReconcilePump(Pump):
         questions = enquiries.claim(entry.id, now)
         if not questions:
             return 0
+        reports: Mapping[str, Report] = {}
         try:
             provider = entry.build()
         except ConfigurationError as error:
             logger.error("connection can't be asked name=%s reason=%s", entry.name, error.detail)
-            reports, failed = {}, questions
+            failed = questions
         else:
             try:
                 reports, failed = self._answers(entry, provider, questions)

@@ -6,9 +6,8 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dispatch", "0006_receipt_wait"),
-        ("webhooks", "0003_callbacks"),
-        ("webhooks", "0003_keywords"),
+        ("dispatch", "0007_receipt_wait"),
+        ("webhooks", "0004_callbacks"),
     ]
 
     operations = [

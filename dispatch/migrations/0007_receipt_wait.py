@@ -5,8 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("dispatch", "0005_callbacks"),
-        ("dispatch", "0005_suppressions"),
+        ("dispatch", "0006_callbacks"),
     ]
 
     operations = [
