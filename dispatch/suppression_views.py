@@ -7,6 +7,7 @@ import logging
 from typing import Any
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
 from drf_spectacular.utils import extend_schema
@@ -166,8 +167,9 @@ class SuppressionView(APIView):
         responses={204: None, **problems("not_found")},
     )
     def delete(self, request: Request, suppression_id: UUID) -> Response:
-        deleted, _ = visible(request).filter(pk=suppression_id).delete()
-        if not deleted:
+        with transaction.atomic():
+            lifted = suppressions.lift(visible(request).filter(pk=suppression_id))
+        if not lifted:
             raise Problem("not_found")
         logger.info("suppression lifted id=%s key=%s", suppression_id, client_of(request).key_id)
         return Response(status=204)

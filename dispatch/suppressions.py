@@ -12,8 +12,10 @@ from typing import Final
 from uuid import UUID
 
 from django.db import connection as database
+from django.db.models import QuerySet
 from uuid_utils.compat import uuid7
 
+from dispatch.announcements import announce
 from dispatch.models import Message, Suppression
 from dispatch.vocabulary import SuppressionReason
 from sendmsg.telemetry import metrics
@@ -93,10 +95,20 @@ def add(rows: Iterable[Suppression]) -> set[UUID]:
         return set()
     ordered = [keys[key] for key in sorted(keys)]
     Suppression.objects.bulk_create(ordered, ignore_conflicts=True)
-    stored = dict(Suppression.objects.filter(id__in=[row.id for row in ordered]).values_list("id", "reason"))
-    for reason in stored.values():
-        metrics.SUPPRESSIONS.labels(reason).inc()
-    return set(stored)
+    stored = list(Suppression.objects.filter(id__in=[row.id for row in ordered]))
+    for row in stored:
+        metrics.SUPPRESSIONS.labels(row.reason).inc()
+        _tell("suppression.created", row)
+    return {row.id for row in stored}
+
+
+def lift(rows: QuerySet[Suppression]) -> int:
+    """Delete them, inside the caller's transaction; how many there were."""
+    found = list(rows.select_for_update())
+    Suppression.objects.filter(id__in=[row.id for row in found]).delete()
+    for row in found:
+        _tell("suppression.deleted", row)
+    return len(found)
 
 
 def block(refused: Collection[tuple[Message, str, str]]) -> None:
@@ -124,11 +136,12 @@ def opt_out(person: Person, sender: str, keyword: str, at: datetime) -> bool:
     That is once for a suppression, and again for a keyword that comes a day later. Inside the caller's transaction; of
     two at once one is told.
     """
+    new = uuid7()
     with database.cursor() as cursor:
         cursor.execute(
             OPT_OUT,
             {
-                "id": str(uuid7()),
+                "id": str(new),
                 "account": str(person.account_id),
                 "test": person.test,
                 "recipient": person.number,
@@ -141,6 +154,7 @@ def opt_out(person: Person, sender: str, keyword: str, at: datetime) -> bool:
         row = cursor.fetchone()
     if row is not None and row[0]:
         metrics.SUPPRESSIONS.labels(SuppressionReason.KEYWORD.value).inc()
+        _tell("suppression.created", Suppression.objects.get(pk=new))
     return row is not None
 
 
@@ -152,5 +166,16 @@ def opt_in(person: Person, sender: str) -> bool:
     theirs = Suppression.objects.filter(
         account_id=person.account_id, test=person.test, recipient=person.number, sender__in={"", sender}
     )
-    lifted, _ = theirs.filter(reason__in=[SuppressionReason.KEYWORD, SuppressionReason.PROVIDER]).delete()
+    lifted = lift(theirs.filter(reason__in=[SuppressionReason.KEYWORD, SuppressionReason.PROVIDER]))
     return bool(lifted) and not theirs.exists()
+
+
+def _tell(kind: str, row: Suppression) -> None:
+    about = {
+        "id": str(row.id),
+        "recipient": row.recipient,
+        "from": row.sender or None,
+        "channel": row.channel or None,
+        "reason": row.reason,
+    }
+    announce(row.account_id, row.test, kind, about)

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
@@ -82,6 +83,13 @@ class SuppressionAdmin(BigTableAdmin):
     def save_model(self, request: HttpRequest, obj: Suppression, form: Any, change: bool) -> None:
         obj.reason = SuppressionReason.OPERATOR
         suppressions.add([obj])
+
+    def delete_model(self, request: HttpRequest, obj: Suppression) -> None:
+        suppressions.lift(Suppression.objects.filter(pk=obj.pk))
+
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Suppression]) -> None:
+        with transaction.atomic():
+            suppressions.lift(Suppression.objects.filter(pk__in=queryset.values("pk")))
 
     @admin.display(description="recipient")
     def masked(self, suppression: Suppression) -> str:

@@ -10,7 +10,7 @@ from rest_framework import serializers
 
 from dispatch.serializers import MessageError
 from dispatch.states import ANNOUNCED
-from dispatch.vocabulary import BroadcastState, Channel
+from dispatch.vocabulary import BroadcastState, Channel, SuppressionReason
 from webhooks.callbacks.vocabulary import DisabledReason, Kind
 
 ANSWERS: Final = {
@@ -59,8 +59,42 @@ class BroadcastData(serializers.Serializer[Any]):
     status = serializers.ChoiceField([BroadcastState.FINISHED.value, BroadcastState.CANCELED.value])
 
 
+class MediaData(serializers.Serializer[Any]):
+    """Something that came with a message; to be fetched from the provider."""
+
+    reference = serializers.CharField()
+    content_type = serializers.CharField(allow_blank=True)
+
+
+class ReceivedData(serializers.Serializer[Any]):
+    """A message from a person to one of the account's numbers."""
+
+    id = serializers.UUIDField()
+    channel = serializers.ChoiceField(Channel.choices)
+    to = serializers.CharField()
+    body = serializers.CharField(allow_blank=True)
+    keyword = serializers.CharField(allow_null=True, help_text="What the whole text is: STOP, START, HELP.")
+    media = MediaData(many=True)
+    received_at = serializers.DateTimeField()
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "from": serializers.CharField()}
+
+
+class SuppressionData(serializers.Serializer[Any]):
+    """Somebody whom the account sends nothing, or did not until now."""
+
+    id = serializers.UUIDField()
+    recipient = serializers.CharField()
+    channel = serializers.ChoiceField(Channel.choices, allow_null=True, help_text="null: by any.")
+    reason = serializers.ChoiceField(SuppressionReason.choices)
+
+    def get_fields(self) -> dict[str, serializers.Field[Any, Any, Any, Any]]:
+        return {**super().get_fields(), "from": serializers.CharField(allow_null=True, help_text="null: from any.")}
+
+
 class IdData(serializers.Serializer[Any]):
-    """What it is about; more of it can be had by the API."""
+    """The endpoint that was asked for."""
 
     id = serializers.UUIDField()
 
@@ -85,10 +119,14 @@ MESSAGE_STATE = _webhook(
     MessageData,
     *(Kind(f"message.{state}") for state in sorted(ANNOUNCED)),
 )
-MESSAGE_RECEIVED = _webhook("MessageReceived", "Somebody wrote.", IdData, Kind.MESSAGE_RECEIVED)
+MESSAGE_RECEIVED = _webhook("MessageReceived", "Somebody wrote.", ReceivedData, Kind.MESSAGE_RECEIVED)
 BROADCAST_FINISHED = _webhook("BroadcastFinished", "A broadcast is over.", BroadcastData, Kind.BROADCAST_FINISHED)
 SUPPRESSION_CHANGED = _webhook(
-    "SuppressionChanged", "Somebody opted out or in.", IdData, Kind.SUPPRESSION_CREATED, Kind.SUPPRESSION_DELETED
+    "SuppressionChanged",
+    "Somebody opted out or in.",
+    SuppressionData,
+    Kind.SUPPRESSION_CREATED,
+    Kind.SUPPRESSION_DELETED,
 )
 ENDPOINT_DISABLED = _webhook("EndpointDisabled", "Another endpoint was disabled.", EndpointData, Kind.ENDPOINT_DISABLED)
 WEBHOOK_TEST = _webhook("WebhookTest", "You asked for it.", IdData, Kind.WEBHOOK_TEST)

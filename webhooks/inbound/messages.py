@@ -16,6 +16,8 @@ from django.db.models import Count, F, Min, Q
 from dispatch.directory import Entry
 from dispatch.models import Connection
 from sendmsg.telemetry import metrics
+from webhooks.callbacks import outbox
+from webhooks.callbacks.vocabulary import Kind
 from webhooks.inbound import opting
 from webhooks.inbound.base import InboundMessage, Part
 from webhooks.models import Inbound, InboundNumber, InboundPart
@@ -104,9 +106,28 @@ def _create(rows: dict[tuple[int, str], Inbound], names: dict[int, str]) -> None
     Inbound.objects.bulk_create(new, ignore_conflicts=True)
     # Another pump may have stored one of them a moment ago, and done what it asks for.
     ours = set(Inbound.objects.filter(id__in=[row.id for row in new]).values_list("id", flat=True)) if new else set()
-    opting.act([row for row in new if row.id in ours])
+    stored = [row for row in new if row.id in ours]
+    opting.act(stored)
+    _tell(stored)
     for row in new:
         metrics.INBOUND.labels(names[row.connection_id], "no" if row.account_id is None else "yes").inc()
+
+
+def _tell(stored: Iterable[Inbound]) -> None:
+    """The accounts whose numbers they came to."""
+    for row in stored:
+        if row.account_id is not None:
+            about = {
+                "id": str(row.id),
+                "channel": row.channel,
+                "from": row.sender,
+                "to": row.to,
+                "body": row.body,
+                "keyword": row.keyword or None,
+                "media": row.media,
+                "received_at": row.received_at.isoformat(),
+            }
+            outbox.announce(row.account_id, row.test, Kind.MESSAGE_RECEIVED, about)
 
 
 def _part(entry: Entry, message: InboundMessage, part: Part) -> InboundPart:
