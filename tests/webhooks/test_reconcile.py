@@ -283,7 +283,10 @@ def test_no_transaction_is_open_while_the_provider_thinks(alice: Member, server:
             return
         eventually(thinking.is_set, "the provider is asked")
         with database.cursor() as cursor:
-            cursor.execute("SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'")
+            cursor.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in transaction%%'"
+                " AND datname = current_database()"
+            )
             found.append(cursor.fetchone()[0])
         go_on.set()
 
