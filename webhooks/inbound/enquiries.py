@@ -32,16 +32,22 @@ NO_RECEIPT = "no_receipt"  # the error code of what nobody said anything about i
 FINAL = frozenset({ReceiptStatus.DELIVERED.value, ReceiptStatus.UNDELIVERED.value})
 
 # What is looked after already lies before `since`: each row is looked at once, or a long wait would be a long scan.
+# Of two processes that begin at once, the later leaves alone what the other has claimed meanwhile.
 BEGIN = """
-INSERT INTO webhooks_enquiry (message_id, connection_id, asked, ask_at)
-SELECT m.id, m.connection_id, 0, %(now)s FROM dispatch_message m
-WHERE m.connection_id = %(connection)s AND m.state = 'sent' AND m.updated_at >= %(since)s AND m.updated_at < %(until)s
-    AND NOT EXISTS (
-        SELECT FROM webhooks_enquiry e WHERE e.message_id = m.id AND e.connection_id = m.connection_id
-    )
-ORDER BY m.updated_at LIMIT %(limit)s
-ON CONFLICT (message_id) DO UPDATE SET connection_id = excluded.connection_id, asked = 0, ask_at = excluded.ask_at
-RETURNING (SELECT updated_at FROM dispatch_message WHERE id = message_id)
+WITH silent AS (
+    SELECT m.id, m.connection_id, m.updated_at FROM dispatch_message m
+    WHERE m.connection_id = %(connection)s AND m.state = 'sent' AND m.updated_at >= %(since)s
+        AND m.updated_at < %(until)s AND NOT EXISTS (
+            SELECT FROM webhooks_enquiry e WHERE e.message_id = m.id AND e.connection_id = m.connection_id
+        )
+    ORDER BY m.updated_at LIMIT %(limit)s
+), begun AS (
+    INSERT INTO webhooks_enquiry (message_id, connection_id, asked, ask_at)
+    SELECT id, connection_id, 0, %(now)s FROM silent ORDER BY id
+    ON CONFLICT (message_id) DO UPDATE SET connection_id = excluded.connection_id, asked = 0, ask_at = excluded.ask_at
+        WHERE webhooks_enquiry.connection_id <> excluded.connection_id
+)
+SELECT updated_at FROM silent
 """
 
 # Those that are over leave; the others are claimed until their next time.
