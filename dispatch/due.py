@@ -34,7 +34,7 @@ WITH RECURSIVE queue AS (
 SELECT lane, priority, account_id, due_at FROM queue
 """
 
-# Rows of a paused broadcast are held (dispatch.broadcast_sweep), and those that are not yet must not leave either.
+# Rows of a paused broadcast are held (dispatch.bulk.sweep), and those that are not yet must not leave either.
 # SKIP LOCKED lets several relays share the work. The outer LIMIT ends the scan: no queue after it is looked at.
 CLAIM = """
 SELECT q.account_id, m.id, q.lane, q.priority, m.option, m.failures, m.avoided, m.refused,

@@ -24,7 +24,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from dispatch import deadlines, directory, due, leases, routes, routing, transitions, wakeup
-from dispatch.broadcast_sweep import BroadcastSweep
+from dispatch.bulk.sweep import BroadcastSweep
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
 from dispatch.providers import registry

@@ -1,10 +1,11 @@
 from django.urls import path
 
-from dispatch import broadcast_views, bulk_views, dead_letter_views, suppression_views, views
+from dispatch import dead_letter_views, suppression_views, views
+from dispatch.bulk import batch_views, broadcast_views
 
 urlpatterns = [
     path("messages", views.MessagesView.as_view(), name="messages"),
-    path("messages/batch", bulk_views.BatchView.as_view(), name="message-batch"),
+    path("messages/batch", batch_views.BatchView.as_view(), name="message-batch"),
     path("messages/<uuid:message_id>", views.MessageView.as_view(), name="message"),
     path("messages/<uuid:message_id>/events", views.EventsView.as_view(), name="message-events"),
     path("messages/<uuid:message_id>/cancel", views.CancelView.as_view(), name="message-cancel"),

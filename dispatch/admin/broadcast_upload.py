@@ -23,9 +23,10 @@ from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 
-from dispatch import acceptance, broadcast_lists, broadcasts, numbers
-from dispatch.broadcast_serializers import MAX_NAME, BroadcastFields
-from dispatch.broadcast_texts import Text
+from dispatch import acceptance, numbers
+from dispatch.bulk import broadcasts, lists
+from dispatch.bulk.broadcast_serializers import MAX_NAME, BroadcastFields
+from dispatch.bulk.texts import Text
 from dispatch.models import Broadcast, BroadcastDraft
 from dispatch.serializers import PRIORITIES
 from dispatch.vocabulary import Channel
@@ -109,14 +110,14 @@ def preview(draft: BroadcastDraft) -> Preview:
     """Reads the whole file. Raises Problem where that can't be done."""
     text = Text(draft.fields["body"], draft.fields["channel"])
     subject = acceptance.subject_of(_client_of(draft), {**draft.fields, "to": ""})
-    _, first = next(broadcast_lists.lines(BytesIO(draft.content)), (1, ""))
-    columns, _ = broadcast_lists.header(first, 1)
+    _, first = next(lists.lines(BytesIO(draft.content)), (1, ""))
+    columns, _ = lists.header(first, 1)
     tally = broadcasts.Tally()
     sample: list[tuple[str, str, int]] = []
     for one in broadcasts.examine(subject, text.body, _entries(draft), tally):
         if len(sample) < SAMPLE:
             sample.append((numbers.mask(one.to), one.body, one.segments))
-    unused = [name for name in columns if name not in (*text.names, *broadcast_lists.COLUMNS)]
+    unused = [name for name in columns if name not in (*text.names, *lists.COLUMNS)]
     return Preview(columns, unused, tally, sample)
 
 
@@ -221,8 +222,8 @@ def _client_of(draft: BroadcastDraft) -> Client:
     return Client(draft.account_id, draft.id, mode, frozenset(), draft.account.default_sender)
 
 
-def _entries(draft: BroadcastDraft) -> Iterable[broadcast_lists.Entry | broadcast_lists.Fault]:
-    return broadcast_lists.from_csv(broadcast_lists.lines(BytesIO(draft.content)))
+def _entries(draft: BroadcastDraft) -> Iterable[lists.Entry | lists.Fault]:
+    return lists.from_csv(lists.lines(BytesIO(draft.content)))
 
 
 def _id_of(request: HttpRequest) -> int:

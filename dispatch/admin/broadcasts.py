@@ -16,10 +16,10 @@ from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-from dispatch import broadcasts
 from dispatch.admin.broadcast_upload import Uploading
 from dispatch.admin.filters import AccountFilter, ModeFilter
 from dispatch.admin.messages import short
+from dispatch.bulk import broadcasts
 from dispatch.models import Broadcast
 from dispatch.vocabulary import BroadcastState
 from sendmsg.admin import BigTableAdmin, ReadOnly, badge

@@ -1,4 +1,4 @@
-"""Broadcasts: one text to many recipients, each a message of its own. `dispatch.broadcasts` makes and moves them."""
+"""Broadcasts: one text to many recipients, each a message of its own. `dispatch.bulk` makes and moves them."""
 
 from django.db import models
 from uuid_utils.compat import uuid7

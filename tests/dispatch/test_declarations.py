@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from dispatch.declarations import WantedStep, parse
-from dispatch.declarations_schema import MAX_FILE, DeclarationError
+from dispatch.declarations.schema import MAX_FILE, DeclarationError
+from dispatch.declarations.wanted import WantedStep, parse
 
 LINE = "connections: {line: {provider: sendmsg, base_url: https://sms.example, %s}}"
 ROUTE = "routes: [{name: UK, steps: [{connection: line}], %s}]"

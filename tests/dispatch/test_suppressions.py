@@ -10,8 +10,9 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from dispatch import attempts, broadcasts, directory, suppressions
+from dispatch import attempts, directory, suppressions
 from dispatch.attempts import Settlement
+from dispatch.bulk import broadcasts
 from dispatch.models import Attempt, DeadLetter, Message, Suppression
 from dispatch.providers.base import Accepted, Rejected
 from dispatch.states import State

@@ -14,9 +14,9 @@ from django.core.management import get_commands, load_command_class
 from django.urls import resolve
 from drf_spectacular.generators import SchemaGenerator
 
-from dispatch import declarations, declarations_apply
-from dispatch.broadcast_serializers import BroadcastFields, NewBroadcast
-from dispatch.bulk_serializers import NewBatch
+from dispatch.bulk.batch_serializers import NewBatch
+from dispatch.bulk.broadcast_serializers import BroadcastFields, NewBroadcast
+from dispatch.declarations import apply, wanted
 from dispatch.models import Announcement, Message
 from dispatch.serializers import MessageDocument, NewMessage
 from dispatch.suppression_views import NewSuppression
@@ -248,10 +248,10 @@ def test_the_file_of_connections_that_is_shown_can_be_applied(tmp_path: Any, mon
         monkeypatch.setenv(name, "a-value")
     [text] = DOCS["operations"].blocks("yaml")
 
-    declared = declarations.parse(text.replace("/run/secrets", str(tmp_path)))
+    declared = wanted.parse(text.replace("/run/secrets", str(tmp_path)))
 
-    assert "+ route one-time codes" in declarations_apply.apply(declared, by="cli:test")
-    assert declarations_apply.apply(declared, by="cli:test") == []
+    assert "+ route one-time codes" in apply.apply(declared, by="cli:test")
+    assert apply.apply(declared, by="cli:test") == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "docs/decisions").glob("*.md")), ids=lambda path: path.name)

@@ -13,8 +13,8 @@ from prometheus_client.metrics import MetricWrapperBase
 from rest_framework.exceptions import ValidationError
 
 from dispatch import leases, verdicts
-from dispatch.broadcast_serializers import BroadcastFields
-from dispatch.bulk_serializers import NewBatch
+from dispatch.bulk.batch_serializers import NewBatch
+from dispatch.bulk.broadcast_serializers import BroadcastFields
 from dispatch.providers import registry, tables
 from dispatch.serializers import MessageQuery, NewMessage
 from dispatch.states import DEAD, EDGES, FINAL, State

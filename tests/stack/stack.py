@@ -84,6 +84,8 @@ class Stack:
             "BROKER_URL": servers.broker_url,
             "PUBLIC_URL": self.url,
             "LOG_LEVEL": "INFO",
+            "CALLBACKS_ALLOW_HTTP": "true",  # the clients of these tests listen on the loopback
+            "CALLBACKS_ALLOW_PRIVATE": "true",
             **environment,
         }
         self._folder = folder
@@ -94,6 +96,7 @@ class Stack:
             "worker-2": _manage("worker", "--threads", "4"),
             "receipts": _manage("receipts"),
             "reconcile": _manage("reconcile"),
+            "callbacks": _manage("callbacks"),
             "logwriter": _manage("logwriter"),
             "deadletters": _manage("deadletters"),
             "sandbox": _sandbox(sandbox, "--slow-seconds", "4", "--late-seconds", "1"),

@@ -7,17 +7,10 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dispatch import (
-    checkup,
-    declarations,
-    declarations_apply,
-    declarations_schema,
-    directory,
-    history,
-    rotation,
-)
+from dispatch import checkup, directory, history, rotation
 from dispatch.breaker import Health
-from dispatch.declarations_schema import DeclarationError
+from dispatch.declarations import apply, schema, wanted
+from dispatch.declarations.schema import DeclarationError
 from dispatch.management.operator import operator
 from dispatch.models import Connection
 from dispatch.vitals import vitals
@@ -31,10 +24,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-        apply = actions.add_parser("apply", help="Make connections and routes what a YAML file says.")
-        apply.add_argument("file", metavar="FILE", help="The file; - for standard input.")
-        apply.add_argument("--dry-run", action="store_true", help="Print the differences, and change nothing.")
-        apply.add_argument("--prune", action="store_true", help="Switch off what is not in the file.")
+        applying = actions.add_parser("apply", help="Make connections and routes what a YAML file says.")
+        applying.add_argument("file", metavar="FILE", help="The file; - for standard input.")
+        applying.add_argument("--dry-run", action="store_true", help="Print the differences, and change nothing.")
+        applying.add_argument("--prune", action="store_true", help="Switch off what is not in the file.")
         actions.add_parser("list", help="A line for each connection: its switches and how it does.")
         check = actions.add_parser("check", help="Try connections for real, without sending anything.")
         check.add_argument("names", nargs="*", metavar="NAME", help="These; without, all that are enabled.")
@@ -63,10 +56,8 @@ class Command(BaseCommand):
 
     def _apply(self, options: dict[str, Any]) -> None:
         try:
-            declaration = declarations.parse(_text(options["file"]))
-            lines = declarations_apply.apply(
-                declaration, operator(), prune=options["prune"], dry_run=options["dry_run"]
-            )
+            declaration = wanted.parse(_text(options["file"]))
+            lines = apply.apply(declaration, operator(), prune=options["prune"], dry_run=options["dry_run"])
         except DeclarationError as error:
             raise CommandError("\n".join([f"{options['file']}: nothing was changed.", *error.errors])) from None
         for line in lines or ["nothing to change"]:
@@ -123,7 +114,7 @@ class Command(BaseCommand):
 
 def _text(path: str) -> str:
     """One character more than is taken, at most."""
-    most = declarations_schema.MAX_FILE + 1
+    most = schema.MAX_FILE + 1
     try:
         if path == "-":
             return sys.stdin.read(most)

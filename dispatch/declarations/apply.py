@@ -14,9 +14,9 @@ from django.db import transaction
 
 from dispatch import directory, history, routes
 from dispatch.admin.connection_form import ConnectionForm
-from dispatch.declarations import Declaration, WantedConnection
-from dispatch.declarations_routes import RouteApplier
-from dispatch.declarations_schema import CONNECTION, Checker, DeclarationError, told
+from dispatch.declarations.routes import RouteApplier
+from dispatch.declarations.schema import CONNECTION, Checker, DeclarationError, told
+from dispatch.declarations.wanted import Declaration, WantedConnection
 from dispatch.models import Connection
 from dispatch.providers.registry import PROVIDERS
 from sendmsg.errors import ConfigurationError

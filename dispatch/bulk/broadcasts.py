@@ -11,10 +11,11 @@ from django.db import transaction
 from django.db.models import Count
 from django.utils import timezone
 
-from dispatch import acceptance, bulk, numbers, suppressions, wakeup
-from dispatch.broadcast_lists import Entry, Fault
-from dispatch.broadcast_texts import Text, ValueMissing
-from dispatch.broadcast_ways import Ways
+from dispatch import acceptance, numbers, suppressions, wakeup
+from dispatch.bulk import copying
+from dispatch.bulk.lists import Entry, Fault
+from dispatch.bulk.texts import Text, ValueMissing
+from dispatch.bulk.ways import Ways
 from dispatch.models import Broadcast, Message
 from dispatch.routes import Subject
 from dispatch.suitability import OPTED_OUT, Unsuited
@@ -96,8 +97,8 @@ def create(client: Client, wanted: dict[str, Any], entries: Iterable[Entry | Fau
         created_at=now,
     )
     tally = Tally()
-    for chunk in bulk.chunks(examine(subject, wanted["body"], entries, tally), bulk.CHUNK):
-        bulk.store([_row(broadcast, subject, due_at, one) for one in chunk])
+    for chunk in copying.chunks(examine(subject, wanted["body"], entries, tally), copying.CHUNK):
+        copying.store([_row(broadcast, subject, due_at, one) for one in chunk])
     if not tally.recipients or (tally.rejected and wanted["all_or_nothing"]):
         raise Refused(tally)
     broadcast.recipients = tally.recipients
@@ -140,7 +141,7 @@ def _judged(subject: Subject, body: str, entries: Iterable[Entry | Fault]) -> It
 
 def _wanted(subject: Subject, judged: Iterable[tuple[int, Accepted | Fault]]) -> Iterator[Accepted | Fault]:
     """In place of those who opted out, why."""
-    for chunk in bulk.chunks(judged, LOOK):
+    for chunk in copying.chunks(judged, LOOK):
         numbers_of_chunk = {found.to for _, found in chunk if isinstance(found, Accepted)}
         opted_out = suppressions.check(
             subject.account_id, numbers_of_chunk, subject.sender, subject.channel, test=subject.test
@@ -194,8 +195,8 @@ def _judge(text: Text, ways: Ways, entry: Entry) -> Accepted | Fault:
     return Accepted(to, body, segments, encoding, lane, entry.client_reference)
 
 
-def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted) -> bulk.NewRow:
-    return bulk.NewRow(
+def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted) -> copying.NewRow:
+    return copying.NewRow(
         subject=replace(subject, to=one.to),
         lane=one.lane,
         body=one.body,

@@ -54,7 +54,7 @@ def test_of_somebody_without_a_key_nothing_is_read() -> None:
 
 
 def test_a_list_without_end_is_refused_at_the_cap(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("dispatch.broadcast_views.CSVParser.max_bytes", 2_000_000)
+    monkeypatch.setattr("dispatch.bulk.broadcast_views.CSVParser.max_bytes", 2_000_000)
 
     status, document, read = upload(alice, endless())
 

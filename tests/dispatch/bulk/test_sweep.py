@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
-from dispatch import broadcast_sweep, broadcasts, deadlines, directory, leases, transitions
-from dispatch.broadcast_sweep import BroadcastSweep, sweep
+from dispatch import deadlines, directory, leases, transitions
+from dispatch.bulk import broadcasts
+from dispatch.bulk import sweep as sweeping
+from dispatch.bulk.sweep import BroadcastSweep, sweep
 from dispatch.models import Announcement, Broadcast, DeadLetter, Listener, Message
 from dispatch.relay import Relay, release
 from dispatch.rematch import Rematch
@@ -70,7 +72,7 @@ class TestPausing:
         assert states(broadcast) == {State.QUEUED: 3}
 
     def test_its_rows_are_held_and_let_go_batch_by_batch(self, acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(broadcast_sweep, "HOLD_BATCH", 2)
+        monkeypatch.setattr(sweeping, "HOLD_BATCH", 2)
         broadcast = make_broadcast(acme)
         [first, *_] = make_messages(broadcast, 5)
 
@@ -184,7 +186,7 @@ class TestCanceling:
         assert broadcast.state == BroadcastState.CANCELED
 
     def test_it_goes_on_where_a_relay_that_died_left_off(self, acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(broadcast_sweep, "CANCEL_BATCH", 2)
+        monkeypatch.setattr(sweeping, "CANCEL_BATCH", 2)
         broadcast = make_broadcast(acme)
         make_messages(broadcast, 5)
         broadcasts.move(broadcast.id, "pause")
@@ -252,7 +254,7 @@ def test_a_relay_does_so_at_its_turns(acme: Account, monkeypatch: pytest.MonkeyP
 
 @pytest.mark.django_db(transaction=True)
 def test_two_relays_cancel_each_message_once(acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(broadcast_sweep, "CANCEL_BATCH", 3)
+    monkeypatch.setattr(sweeping, "CANCEL_BATCH", 3)
     broadcast = make_broadcast(acme)
     make_messages(broadcast, 20)
     Broadcast.objects.filter(pk=broadcast.pk).update(state=BroadcastState.CANCELING)

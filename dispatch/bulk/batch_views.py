@@ -10,8 +10,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import bulk, suppressions
-from dispatch.bulk_serializers import BatchDocument, NewBatch
+from dispatch import suppressions
+from dispatch.bulk import copying
+from dispatch.bulk.batch_serializers import BatchDocument, NewBatch
 from dispatch.serializers import NewMessage
 from dispatch.suitability import OPTED_OUT, Carriers
 from dispatch.suppressions import Person, Wish
@@ -44,46 +45,46 @@ class BatchView(APIView):
             batch = NewBatch(data=request.data)
             batch.is_valid(raise_exception=True)
             rows = judge(client_of(request), batch.validated_data["messages"])
-            good = [row for row in rows if isinstance(row, bulk.NewRow)]
+            good = [row for row in rows if isinstance(row, copying.NewRow)]
             if batch.validated_data["all_or_nothing"] and len(good) < len(rows):
                 raise _refusal(rows)
-            bulk.store(good)
+            copying.store(good)
             return Response(_document(rows), 202)
 
         return run_once(request, handle)
 
 
-def judge(client: Client, messages: list[Any]) -> list[bulk.NewRow | list[FieldError]]:
+def judge(client: Client, messages: list[Any]) -> list[copying.NewRow | list[FieldError]]:
     """Of each message its row, or what is wrong with it, by pointers into the batch."""
     rules = NewMessage()  # one for all: making its fields costs ten times as much as using them
     now, carriers = timezone.now(), Carriers()
-    rows: list[bulk.NewRow | list[FieldError]] = []
+    rows: list[copying.NewRow | list[FieldError]] = []
     for index, message in enumerate(messages):
         try:
-            rows.append(bulk.row_of(client, rules.run_validation(message), carriers, now))
+            rows.append(copying.row_of(client, rules.run_validation(message), carriers, now))
         except ValidationError as error:
             at = pointer("messages", index)
             rows.append([replace(one, pointer=at + one.pointer) for one in to_problem(error).errors])
-    opted_out = suppressions.hold_back([_wish(row) for row in rows if isinstance(row, bulk.NewRow)])
+    opted_out = suppressions.hold_back([_wish(row) for row in rows if isinstance(row, copying.NewRow)])
     for index, row in enumerate(rows):
-        if isinstance(row, bulk.NewRow) and row.id in opted_out:
+        if isinstance(row, copying.NewRow) and row.id in opted_out:
             rows[index] = [FieldError(pointer("messages", index, OPTED_OUT.field), OPTED_OUT.code, OPTED_OUT.detail)]
     return rows
 
 
-def _wish(row: bulk.NewRow) -> Wish:
+def _wish(row: copying.NewRow) -> Wish:
     subject = row.subject
     person = Person(subject.account_id, subject.test, subject.to)
     return Wish(row.id, person, (subject.sender,), (subject.channel,))
 
 
-def _refusal(rows: list[bulk.NewRow | list[FieldError]]) -> Problem:
+def _refusal(rows: list[copying.NewRow | list[FieldError]]) -> Problem:
     bad = [row for row in rows if isinstance(row, list)]
     detail = f"{len(bad)} of {len(rows)} messages can't be accepted, so none was."
     return Problem("batch_rejected", detail, errors=[error for row in bad for error in row])
 
 
-def _document(rows: list[bulk.NewRow | list[FieldError]]) -> dict[str, Any]:
+def _document(rows: list[copying.NewRow | list[FieldError]]) -> dict[str, Any]:
     results: list[dict[str, Any]] = [
         {"status": "rejected", "errors": [asdict(error) for error in row]}
         if isinstance(row, list)

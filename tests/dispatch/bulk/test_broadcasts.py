@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 from django.test import Client
 
-from dispatch import broadcasts, bulk
+from dispatch.bulk import broadcasts, copying
 from dispatch.models import Broadcast, Message
 from dispatch.states import State
 from sendmsg.journal.models import JournalEntry
@@ -207,7 +207,7 @@ class TestSending:
     def test_a_list_is_stored_in_chunks_and_still_whole(
         self, client: Client, alice: Member, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(bulk, "CHUNK", 4)
+        monkeypatch.setattr(copying, "CHUNK", 4)
         good = [number(index) for index in range(10)]
 
         assert post(client, alice, [*good, "x"], all_or_nothing=True).status_code == 422
@@ -271,7 +271,7 @@ class TestStreams:
     def test_what_comes_before_a_bad_line_is_not_stored(
         self, client: Client, alice: Member, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(bulk, "CHUNK", 1)
+        monkeypatch.setattr(copying, "CHUNK", 1)
         rest = f'"{number(1)}"\n"{number(2)}"\n' + "x" * 70_000
 
         answer = stream(client, alice, NDJSON, rest)
@@ -282,7 +282,7 @@ class TestStreams:
     def test_a_stream_over_the_cap_is_refused(
         self, client: Client, alice: Member, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("dispatch.broadcast_views.CSVParser.max_bytes", 100_000)
+        monkeypatch.setattr("dispatch.bulk.broadcast_views.CSVParser.max_bytes", 100_000)
 
         answer = stream(client, alice, CSV, "to\n" + f"{number(1)}\n" * 10_000)
 

@@ -1,4 +1,4 @@
-"""The broadcasts API: translates between HTTP and `dispatch.broadcasts`. A key sees those of its account and mode.
+"""The broadcasts API: translates between HTTP and `dispatch.bulk.broadcasts`. A key sees those of its account and mode.
 
 A list comes as JSON, or as a stream of NDJSON or CSV whose first line is the broadcast itself, a JSON object: in the
 address a text would be cut off by some proxies and logged by most.
@@ -17,15 +17,15 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import broadcast_lists, broadcasts
-from dispatch.broadcast_lists import Entry, Fault
-from dispatch.broadcast_serializers import (
+from dispatch.bulk import broadcasts, lists
+from dispatch.bulk.broadcast_serializers import (
     BroadcastDocument,
     BroadcastFields,
     BroadcastQuery,
     BroadcastSummary,
     NewBroadcast,
 )
+from dispatch.bulk.lists import Entry, Fault
 from dispatch.models import Broadcast
 from sendmsg.accounts.keys import Mode
 from sendmsg.accounts.scopes import Scope
@@ -101,7 +101,7 @@ class BroadcastsView(APIView):
                 wanted, entries = _streamed(body)
             else:
                 wanted = _valid(NewBroadcast(data=body))
-                entries = broadcast_lists.from_json(wanted["recipients"])
+                entries = lists.from_json(wanted["recipients"])
             try:
                 broadcast = broadcasts.create(client_of(request), wanted, entries)
             except broadcasts.Refused as refused:
@@ -187,12 +187,12 @@ def _valid(serializer: Any) -> dict[str, Any]:
 
 def _streamed(body: StreamedBody) -> tuple[dict[str, Any], Iterator[Entry | Fault]]:
     """The broadcast of the first line, and the recipients of the others."""
-    lines = broadcast_lists.lines(body.file)
+    lines = lists.lines(body.file)
     number, first = next(lines, (1, ""))
     if not first.lstrip().startswith("{"):
         raise Problem("upload_invalid", f"Line {number} must be the broadcast itself, a JSON object with its `body`.")
     wanted = _valid(BroadcastFields(data=loads(first.encode())))
-    read = broadcast_lists.from_csv if body.media_type == CSVParser.media_type else broadcast_lists.from_ndjson
+    read = lists.from_csv if body.media_type == CSVParser.media_type else lists.from_ndjson
     return wanted, read(lines)
 
 
@@ -209,5 +209,5 @@ def _pointer(fault: Fault, where: str) -> str:
         return pointer(where, fault.line, *filter(None, [fault.field]))
     if fault.field in ("", "body", "from", "channel"):  # what would have been sent to this one
         return pointer(where, fault.line - 1)
-    own = fault.field in broadcast_lists.OWN or fault.code == "unknown_field"
+    own = fault.field in lists.OWN or fault.code == "unknown_field"
     return pointer(where, fault.line - 1, *([] if own else ["values"]), fault.field)

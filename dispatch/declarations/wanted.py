@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from dispatch import conditions
-from dispatch.declarations_schema import CONNECTION, ROUTE, STEP, Checker, DeclarationError, load
+from dispatch.declarations.schema import CONNECTION, ROUTE, STEP, Checker, DeclarationError, load
 
 MAX_SECRET: Final = 65_536  # characters of a file that a credential is read from
 SPACING: Final = 10  # between the positions of routes that name none

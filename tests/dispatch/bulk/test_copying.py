@@ -8,7 +8,7 @@ from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from dispatch import bulk
+from dispatch.bulk import copying
 from dispatch.models import Message
 from sendmsg.journal.models import JournalEntry
 from tests.cast import Member
@@ -173,15 +173,15 @@ def test_a_test_key_makes_test_messages(client: Client, alice: Member) -> None:
 def test_a_row_that_can_not_be_stored_takes_all_with_it(
     client: Client, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bulk, "EVENTS", 2)
-    one = bulk._event
+    monkeypatch.setattr(copying, "EVENTS", 2)
+    one = copying._event
 
     def fails_late(row: Any) -> Any:
         if row.body == "hello 4":
             raise RuntimeError
         return one(row)
 
-    monkeypatch.setattr(bulk, "_event", fails_late)
+    monkeypatch.setattr(copying, "_event", fails_late)
     client.raise_request_exception = False
 
     assert post(client, alice, numbered(5)).status_code == 500

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dispatch.broadcast_texts import InvalidText, Text, ValueMissing
+from dispatch.bulk.texts import InvalidText, Text, ValueMissing
 from dispatch.validation import InvalidBody
 
 

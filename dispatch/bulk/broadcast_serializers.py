@@ -5,9 +5,9 @@ from typing import Any, Final
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
-from dispatch.broadcast_texts import InvalidText, Text
-from dispatch.broadcasts import MAX_RECIPIENTS, counts
-from dispatch.bulk_serializers import Unjudged
+from dispatch.bulk.batch_serializers import Unjudged
+from dispatch.bulk.broadcasts import MAX_RECIPIENTS, counts
+from dispatch.bulk.texts import InvalidText, Text
 from dispatch.models import Broadcast
 from dispatch.serializers import PRIORITIES, NewMessage, check_from
 from dispatch.states import State

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterable, Sequence
 from django.core.exceptions import ValidationError
 
 from dispatch import conditions
-from dispatch.declarations import WantedRoute, WantedStep
-from dispatch.declarations_schema import Checker, told
+from dispatch.declarations.schema import Checker, told
+from dispatch.declarations.wanted import WantedRoute, WantedStep
 from dispatch.models import Connection, Route, RouteStep
 from sendmsg.accounts.models import Account
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dispatch.broadcast_lists import MAX_LINE, Entry, Fault, from_csv, from_json, from_ndjson, lines
+from dispatch.bulk.lists import MAX_LINE, Entry, Fault, from_csv, from_json, from_ndjson, lines
 from sendmsg.api.problems import Problem
 
 

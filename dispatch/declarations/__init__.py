@@ -1,0 +1,1 @@
+"""Connections and routes as a file declares them: read, checked, compared with what there is, and applied."""
