@@ -125,6 +125,15 @@ def paused(names: Iterable[str]) -> set[str]:
     return own | {name for name, value in zip(names, found, strict=True) if value is not None}
 
 
+def forget() -> None:
+    """Know nothing by ourselves, and ask Redis anew at the next call."""
+    global _ask_redis_at
+    with _lock:
+        _own_lines.clear()
+        _own_pauses.clear()
+    _ask_redis_at = 0.0
+
+
 def _book_shared(
     name: str, pace: Pace, wishes: Sequence[Wish], lines: Sequence[Sequence[tuple[str, float]]]
 ) -> list[float] | None:

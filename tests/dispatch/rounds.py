@@ -8,7 +8,7 @@ from uuid import UUID
 from django.db.models import Q
 from django.utils import timezone
 
-from dispatch import directory, pacing, sending
+from dispatch import directory, sending
 from dispatch.models import Attempt, Connection, Message
 from dispatch.relay import release
 from dispatch.states import State
@@ -38,7 +38,6 @@ def refuses(code: str, status: int = 422) -> Fault:
 def connected(**scripts: tuple[Mapping[str, Any], Fault]) -> Iterator[dict[str, FaultServer]]:
     """Connections by these names, each with its fields and how its provider behaves; the servers, by name."""
     sending.close_all(20)
-    pacing._own_pauses.clear()
     with ExitStack() as stack:
         servers = {}
         for name, (fields, fault) in scripts.items():

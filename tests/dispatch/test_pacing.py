@@ -15,20 +15,6 @@ from sendmsg import redis
 from tests.servers.obtain import Redis
 
 
-@pytest.fixture(autouse=True)
-def forgetful(clean_redis: Redis) -> Iterator[None]:
-    """Without what earlier tests booked, paused or found out about Redis."""
-
-    def forget() -> None:
-        pacing._own_lines.clear()
-        pacing._own_pauses.clear()
-        pacing._ask_redis_at = 0.0
-
-    forget()
-    yield
-    forget()
-
-
 @pytest.fixture
 def name() -> str:
     return f"line-{uuid4().hex[:8]}"

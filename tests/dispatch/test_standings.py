@@ -1,6 +1,5 @@
 """What a connection may be given now: nothing while something speaks against it, else about half a second of work."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +18,6 @@ from tests.factories import make_connection, make_message
 
 pytestmark = pytest.mark.django_db
 NOW = timezone.now()
-
-
-@pytest.fixture(autouse=True)
-def unpaused(clean_redis: object) -> Iterator[None]:
-    yield
-    pacing._own_pauses.clear()
 
 
 def standing(connection: Connection) -> Standing:

@@ -129,7 +129,7 @@ def _happened() -> set[str]:
 def test_every_code_of_a_recipient_is_one_that_the_code_gives() -> None:
     errors = DOCS["errors"]
     documented = {*codes(errors.rows("Code", section="Of a recipient")), *codes(errors.rows("Code"))}
-    sources = [(ROOT / f"dispatch/{name}.py").read_text() for name in ("broadcasts", "broadcast_lists")]
+    sources = [(ROOT / f"dispatch/bulk/{name}.py").read_text() for name in ("broadcasts", "lists")]
     given = {code for source in sources for code in re.findall(r'Fault\([^"]*"\w*", "(\w+)"', source)}
     given |= {code for source in sources for code in re.findall(r'Fault\([\w.]+, [\w.()]+, "(\w+)"', source)}
 
