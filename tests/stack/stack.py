@@ -52,6 +52,11 @@ for position, one in enumerate(connections, 1):
     RouteStep.objects.create(route=route, connection=Connection.objects.get(name=one), position=position)
 """
 DEFAULT_LANE = 1  # live SMS without a route (dispatch.lanes)
+SWITCH_OFF = """
+from dispatch.models import Connection, Route
+Route.objects.filter(name=name).update(enabled=False)
+Connection.objects.filter(name=name).update(enabled=False)
+"""
 FINAL = {"delivered", "undelivered", "failed", "expired", "canceled", "unknown"}
 SENDERS = 8  # client connections at a time
 
@@ -177,6 +182,25 @@ class Stack:
         """What this sender sends leaves by these connections, each for when none before it can."""
         self.run(ROUTE, name=name, sender=sender, connections=connections, fields=fields)
 
+    @contextmanager
+    def detour(self, name: str, url: str, sender: str, *others: str, **fields: Any) -> Iterator[None]:
+        """What this sender sends leaves by a connection to `url`, by `others` when that can't; switched off at the end.
+
+        Without a route all connections share, so one that was left on would have messages of other tests. It begins
+        when every process has noticed: each of the web's accepts by the routes that it knows.
+        """
+        self.connect(name, url, sandbox=False, **fields)
+        self.route(name, sender, name, *others)
+
+        def noticed() -> bool:
+            return self.left_by([self.send(**{"from": sender}) for _ in range(6)]) == {name: 6}
+
+        try:
+            eventually(noticed, "the route is known", 60)
+            yield
+        finally:
+            self.run(SWITCH_OFF, name=name)
+
     # As a client
 
     def send(self, to: str = "+447700900900", *, key: str = "live", **fields: Any) -> str:
@@ -276,6 +300,16 @@ class Stack:
         except AssertionError as error:
             tails = "\n".join(f"--- {process.name}\n{process.tail()}" for process in self.processes.values())
             raise AssertionError(f"{error}\n{self.states(ids)}\n{tails}") from None
+
+    def left_by(self, ids: Sequence[str]) -> Counter[str]:
+        """The connections that these messages left by, once each is final."""
+        self.settled(ids)
+        rows = self.sql(
+            "SELECT c.name FROM dispatch_message m JOIN dispatch_connection c ON c.id = m.connection_id"
+            " WHERE m.id = ANY(%s::uuid[])",
+            list(ids),
+        )
+        return Counter(str(name) for (name,) in rows)
 
     def logged(self, ids: Sequence[str], types: Iterable[str], seconds: float = 30) -> None:
         """Wait until the logs database has an event of each of these types for every message."""

@@ -1,8 +1,6 @@
 """Providers that drop, hang and come back, with every process running: nothing lost, nothing twice, nobody held up."""
 
 import signal
-import uuid
-from collections import Counter
 from collections.abc import Iterator, Sequence
 
 import pytest
@@ -17,27 +15,12 @@ SENDER = "Failover"
 @pytest.fixture
 def primary(stack: Stack) -> Iterator[tuple[Door, str]]:
     """A door before a second sandbox, which goes first for what `SENDER` sends; and that sandbox's own address."""
-    with stack.provider("sandbox-2") as (_, port), Door(port) as door:
-        stack.connect("primary", door.url, sandbox=False)
-        stack.route("failover", SENDER, "primary", "sendmsg")
-        eventually(lambda: by(stack, [stack.send(**{"from": SENDER})]) == {"primary": 1}, "the route is known", 60)
+    with (
+        stack.provider("sandbox-2") as (_, port),
+        Door(port) as door,
+        stack.detour("primary", door.url, SENDER, "sendmsg"),
+    ):
         yield door, f"http://127.0.0.1:{port}"
-        door.shut()
-        stack.run("from dispatch.models import Route\nRoute.objects.filter(name='failover').update(enabled=False)")
-        stack.run(
-            "from dispatch.models import Connection\nConnection.objects.filter(name='primary').update(enabled=False)"
-        )
-
-
-def by(stack: Stack, ids: Sequence[str]) -> Counter[str]:
-    """The connections that these messages left by, once each is final."""
-    stack.settled(ids)
-    rows = stack.sql(
-        "SELECT c.name FROM dispatch_message m JOIN dispatch_connection c ON c.id = m.connection_id"
-        " WHERE m.id = ANY(%s::uuid[])",
-        list(ids),
-    )
-    return Counter(str(name) for (name,) in rows)
 
 
 def send_many(stack: Stack, count: int) -> list[str]:
@@ -68,7 +51,7 @@ def test_a_provider_that_drops_in_the_middle_is_left_and_gets_its_share_back(
     ids += send_many(stack, 120)
     eventually(lambda: breaker_of(stack, "primary") in ("opened", "probing"), "the breaker opens", 20)
     away = send_many(stack, 20)
-    assert by(stack, away) == {"sendmsg": 20}
+    assert stack.left_by(away) == {"sendmsg": 20}
 
     door.open()
     # Whatever the probes need, it is messages that they need.
@@ -77,7 +60,7 @@ def test_a_provider_that_drops_in_the_middle_is_left_and_gets_its_share_back(
 
     def all_by_primary() -> bool:
         back[:] = send_many(stack, 10)
-        return by(stack, back) == {"primary": 10}
+        return stack.left_by(back) == {"primary": 10}
 
     eventually(all_by_primary, "it has its share back", 30)
     everything = [*ids, *away, *back]
@@ -86,34 +69,31 @@ def test_a_provider_that_drops_in_the_middle_is_left_and_gets_its_share_back(
 
 
 def test_a_provider_that_falls_silent_is_left_and_its_messages_are_cleared_up_when_it_is_back(stack: Stack) -> None:
+    sender = "Silence"
     with stack.provider("sandbox-3") as (process, port):
         url = f"http://127.0.0.1:{port}"
-        stack.connect("silent", url, sandbox=False)
-        stack.route("silence", "Silence", "silent", "sendmsg")
-        known = lambda: by(stack, [stack.send(**{"from": "Silence"})]) == {"silent": 1}  # noqa: E731
-        eventually(known, "the route is known", 60)
-        ids = [stack.send(**{"from": "Silence"}) for _ in range(30)]
-        process.signal(signal.SIGSTOP)
-        ids += [stack.send(**{"from": "Silence"}) for _ in range(60)]
-        eventually(lambda: breaker_of(stack, "silent") in ("opened", "probing"), "the breaker opens", 30)
-        away = [stack.send(**{"from": "Silence"}) for _ in range(20)]
-        assert by(stack, away).get("sendmsg", 0) >= 20 - 3  # probes go to the silent one, and wait for it
+        with stack.detour("silent", url, sender, "sendmsg"):
+            ids = [stack.send(**{"from": sender}) for _ in range(30)]
+            process.signal(signal.SIGSTOP)
+            ids += [stack.send(**{"from": sender}) for _ in range(60)]
+            eventually(lambda: breaker_of(stack, "silent") in ("opened", "probing"), "the breaker opens", 30)
+            away = [stack.send(**{"from": sender}) for _ in range(20)]
+            assert stack.left_by(away).get("sendmsg", 0) >= 20 - 3  # probes go to the silent one, and wait for it
 
-        process.signal(signal.SIGCONT)
+            process.signal(signal.SIGCONT)
 
-        everything = [*ids, *away]
-        assert stack.settled(everything) == {"delivered": len(everything)}
-        sent_once(stack, url, everything)
-        stack.run("from dispatch.models import Route\nRoute.objects.filter(name='silence').update(enabled=False)")
+            everything = [*ids, *away]
+            assert stack.settled(everything) == {"delivered": len(everything)}
+            sent_once(stack, url, everything)
 
 
 def test_while_one_provider_hangs_the_messages_of_another_go_through(stack: Stack) -> None:
     """More hang than all workers have threads, so any that they shared would be used up."""
-    with stack.provider("sandbox-4", "--slow-seconds", "300") as (_, port):
-        stack.connect("slow", f"http://127.0.0.1:{port}", sandbox=False)
-        sender = f"S{uuid.uuid4().hex[:8]}"
-        stack.route("slow", sender, "slow")
-        eventually(lambda: by(stack, [stack.send(**{"from": sender})]) == {"slow": 1}, "the route is known", 60)
+    sender = "Slow"
+    with (
+        stack.provider("sandbox-4", "--slow-seconds", "300") as (_, port),
+        stack.detour("slow", f"http://127.0.0.1:{port}", sender),
+    ):
         hanging = [stack.send("+447700900909", **{"from": sender}) for _ in range(40)]
         eventually(
             lambda: stack.states(hanging)["sending"] >= 32, "every thread that could make a call for it does", 20
@@ -121,6 +101,3 @@ def test_while_one_provider_hangs_the_messages_of_another_go_through(stack: Stac
 
         others = stack.send_many(60)
         assert stack.settled(others, 30) == {"delivered": 60}
-
-        stack.run("from dispatch.models import Route\nRoute.objects.filter(name='slow').update(enabled=False)")
-    stack.run("from dispatch.models import Connection\nConnection.objects.filter(name='slow').update(enabled=False)")
