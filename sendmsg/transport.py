@@ -25,8 +25,10 @@ from sendmsg.errors import CallFailed, NotSent, OutcomeUnknown
 
 MAX_IDLE_SECONDS: Final = 20.0  # shorter than firewalls and load balancers keep an idle connection
 
-# urllib3 writes URLs and malformed answers to its log.
-logging.getLogger("urllib3").setLevel(logging.ERROR)
+# urllib3 writes URLs and malformed answers to its log. By the names that it writes under: other libraries set a level
+# of their own for all of urllib3.
+for _name in ("urllib3", "urllib3.connection", "urllib3.connectionpool", "urllib3.util.retry"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 class AddressRefused(OSError):

@@ -593,8 +593,13 @@ class TestFailures:
 
         assert PLANTED.decode() not in caplog.text
 
-    def test_malformed_headers_are_not_logged(self, http: HttpClient, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.mark.parametrize("others", [logging.ERROR, logging.WARNING, logging.DEBUG])
+    def test_malformed_headers_are_not_logged(
+        self, http: HttpClient, caplog: pytest.LogCaptureFixture, others: int
+    ) -> None:
+        """Whatever level another library in the process has set for urllib3, as generated clients do."""
         caplog.set_level(logging.DEBUG)
+        caplog.set_level(others, "urllib3")
         head = b"HTTP/1.1 200 OK\r\n" + PLANTED + b"\r\nContent-Length: 0\r\n\r\n"
         with FaultServer(sent(head, close=True)) as server:
             http.request("GET", f"{server.url}/{PLANTED.decode()}")
