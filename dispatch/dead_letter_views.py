@@ -28,7 +28,7 @@ from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
-from sendmsg.api.serializers import StrictSerializer
+from sendmsg.api.serializers import StrictSerializer, validated
 
 
 class DeadLetterDocument(serializers.Serializer[DeadLetter]):
@@ -127,10 +127,9 @@ class ReplayView(APIView):
     )
     def post(self, request: Request, letter_id: UUID) -> Response:
         def handle() -> Response:
-            wish = ReplayWish(data=request.data)
-            wish.is_valid(raise_exception=True)
+            wish = validated(ReplayWish(data=request.data))
             letter = find(request, letter_id)
-            even_if_sent: bool = wish.validated_data["even_if_sent"]
+            even_if_sent: bool = wish["even_if_sent"]
             result = replays.replay([letter.id], by=_name_of(request), even_if_sent=even_if_sent)[letter.id]
             if result is Result.HANDLED:
                 raise Problem("dead_letter_handled")

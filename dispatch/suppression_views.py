@@ -28,7 +28,7 @@ from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
-from sendmsg.api.serializers import StrictSerializer
+from sendmsg.api.serializers import StrictSerializer, validated
 
 logger = logging.getLogger(__name__)
 
@@ -109,9 +109,7 @@ class SuppressionsView(APIView):
         responses={200: page_of("SuppressionList", SuppressionDocument), **problems(*LIST)},
     )
     def get(self, request: Request) -> Response:
-        query = SuppressionQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked: dict[str, Any] = query.validated_data
+        asked = validated(SuppressionQuery(data=request.query_params))
         rows = visible(request).filter(**{name: asked[name] for name in ("recipient", "reason") if name in asked})
         page = paginate(rows, cursor=asked.get("cursor"), limit=asked["limit"])
         return Response(page.document(lambda found: [SuppressionDocument(row).data for row in found]))
@@ -126,9 +124,7 @@ class SuppressionsView(APIView):
     )
     def post(self, request: Request) -> Response:
         def handle() -> Response:
-            wanted = NewSuppression(data=request.data)
-            wanted.is_valid(raise_exception=True)
-            values: dict[str, Any] = wanted.validated_data
+            values = validated(NewSuppression(data=request.data))
             client = client_of(request)
             scope = {
                 "account_id": client.account_id,

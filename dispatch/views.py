@@ -4,7 +4,6 @@ A key sees the messages of its account and mode; anybody else's is a 404.
 """
 
 from datetime import timedelta
-from typing import Any
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -35,6 +34,7 @@ from sendmsg.api.schema import (
     page_of,
     problems,
 )
+from sendmsg.api.serializers import validated
 from sendmsg.logs.models import Event
 
 CLOCKS = timedelta(hours=1)  # how far our clock and the database's may be apart; spares looking at older partitions
@@ -64,25 +64,20 @@ class MessagesView(APIView):
         responses={200: PreviewDocument, 202: MessageDocument, **problems(*BODY, *IDEMPOTENCY)},
     )
     def post(self, request: Request) -> Response:
-        query = DryRunQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        if query.validated_data["dry_run"] == "true":
+        if validated(DryRunQuery(data=request.query_params))["dry_run"] == "true":
             return self._preview(request)
 
         def handle() -> Response:
-            wanted = NewMessage(data=request.data)
-            wanted.is_valid(raise_exception=True)
-            message = acceptance.accept(client_of(request), wanted.validated_data)
+            message = acceptance.accept(client_of(request), validated(NewMessage(data=request.data)))
             location = reverse("message", args=[message.id])
             return Response(MessageDocument(message).data, 202, headers={"Location": location})
 
         return run_once(request, handle)
 
     def _preview(self, request: Request) -> Response:
-        wanted = NewMessage(data=request.data)
-        wanted.is_valid(raise_exception=True)
-        found = acceptance.preview(client_of(request), wanted.validated_data)
-        parts = {name: wanted.validated_data[name] for name in ("segments", "encoding")}
+        wanted = validated(NewMessage(data=request.data))
+        found = acceptance.preview(client_of(request), wanted)
+        parts = {name: wanted[name] for name in ("segments", "encoding")}
         return Response(PreviewDocument({**found.to_json(), **parts}).data)
 
     @extend_schema(
@@ -92,9 +87,7 @@ class MessagesView(APIView):
         responses={200: page_of("MessageList", MessageDocument), **problems(*LIST)},
     )
     def get(self, request: Request) -> Response:
-        query = MessageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked: dict[str, Any] = query.validated_data
+        asked = validated(MessageQuery(data=request.query_params))
         rows = visible(request).select_related("connection")
         filters = {"status": "state", "to": "to", "client_reference": "client_reference", "broadcast": "broadcast_id"}
         rows = rows.filter(**{column: asked[name] for name, column in filters.items() if name in asked})

@@ -23,6 +23,7 @@ from sendmsg.api.parsing import StrictJSONParser
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import FieldError, Problem, pointer, to_problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, problems
+from sendmsg.api.serializers import validated
 
 
 class BatchParser(StrictJSONParser):
@@ -42,11 +43,10 @@ class BatchView(APIView):
     )
     def post(self, request: Request) -> Response:
         def handle() -> Response:
-            batch = NewBatch(data=request.data)
-            batch.is_valid(raise_exception=True)
-            rows = judge(client_of(request), batch.validated_data["messages"])
+            batch = validated(NewBatch(data=request.data))
+            rows = judge(client_of(request), batch["messages"])
             good = [row for row in rows if isinstance(row, copying.NewRow)]
-            if batch.validated_data["all_or_nothing"] and len(good) < len(rows):
+            if batch["all_or_nothing"] and len(good) < len(rows):
                 raise _refusal(rows)
             copying.store(good)
             return Response(_document(rows), 202)

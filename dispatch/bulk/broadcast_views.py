@@ -44,6 +44,7 @@ from sendmsg.api.schema import (
     page_of,
     problems,
 )
+from sendmsg.api.serializers import validated
 from sendmsg.api.streaming import StreamedBody, StreamParser
 
 
@@ -100,7 +101,7 @@ class BroadcastsView(APIView):
             if isinstance(body, StreamedBody):
                 wanted, entries = _streamed(body)
             else:
-                wanted = _valid(NewBroadcast(data=body))
+                wanted = validated(NewBroadcast(data=body))
                 entries = lists.from_json(wanted["recipients"])
             try:
                 broadcast = broadcasts.create(client_of(request), wanted, entries)
@@ -119,7 +120,7 @@ class BroadcastsView(APIView):
         responses={200: page_of("BroadcastList", BroadcastSummary), **problems(*LIST)},
     )
     def get(self, request: Request) -> Response:
-        asked = _valid(BroadcastQuery(data=request.query_params))
+        asked = validated(BroadcastQuery(data=request.query_params))
         rows = visible(request)
         if "status" in asked:
             rows = rows.filter(state=asked["status"])
@@ -179,19 +180,13 @@ class CancelBroadcastView(_MoveView):
     what = "cancel"
 
 
-def _valid(serializer: Any) -> dict[str, Any]:
-    serializer.is_valid(raise_exception=True)
-    wanted: dict[str, Any] = serializer.validated_data
-    return wanted
-
-
 def _streamed(body: StreamedBody) -> tuple[dict[str, Any], Iterator[Entry | Fault]]:
     """The broadcast of the first line, and the recipients of the others."""
     lines = lists.lines(body.file)
     number, first = next(lines, (1, ""))
     if not first.lstrip().startswith("{"):
         raise Problem("upload_invalid", f"Line {number} must be the broadcast itself, a JSON object with its `body`.")
-    wanted = _valid(BroadcastFields(data=loads(first.encode())))
+    wanted = validated(BroadcastFields(data=loads(first.encode())))
     read = lists.from_csv if body.media_type == CSVParser.media_type else lists.from_ndjson
     return wanted, read(lines)
 

@@ -93,3 +93,10 @@ def _json_type(field: _Field) -> tuple[tuple[type, ...], str]:
         if isinstance(field, kind):
             return types, name
     raise TypeError(f"{type(field).__name__} has no JSON type in {__name__}")
+
+
+def validated(serializer: serializers.BaseSerializer[Any]) -> dict[str, Any]:
+    """The data of a serializer that was given some; raises `ValidationError` for what it can't accept."""
+    serializer.is_valid(raise_exception=True)
+    data: dict[str, Any] = serializer.validated_data
+    return data

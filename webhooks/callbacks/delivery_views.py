@@ -1,6 +1,5 @@
 """What became of an endpoint's callbacks, sending them again, and sending one to see it arrive."""
 
-from typing import Any
 from uuid import UUID
 
 from drf_spectacular.utils import extend_schema
@@ -14,6 +13,7 @@ from sendmsg.api.paging import paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, LIST, page_of, problems
+from sendmsg.api.serializers import validated
 from sendmsg.ids import first_id
 from webhooks.callbacks import outbox, replays
 from webhooks.callbacks.access import REPEATABLE, find
@@ -32,9 +32,7 @@ class DeliveriesView(APIView):
         responses={200: page_of("DeliveryList", DeliveryDocument), **problems(*LIST, "not_found")},
     )
     def get(self, request: Request, endpoint_id: UUID) -> Response:
-        query = DeliveryQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked: dict[str, Any] = query.validated_data
+        asked = validated(DeliveryQuery(data=request.query_params))
         rows = Callback.objects.filter(endpoint=find(request, endpoint_id))
         rows = rows.filter(**{name: asked[name] for name in ("state", "message_id") if name in asked})
         if "created_after" in asked:
@@ -80,9 +78,7 @@ class ReplayView(APIView):
     def post(self, request: Request, endpoint_id: UUID) -> Response:
         def handle() -> Response:
             endpoint = find(request, endpoint_id)
-            wanted = ReplayRequest(data=request.data)
-            wanted.is_valid(raise_exception=True)
-            asked: dict[str, Any] = wanted.validated_data
+            asked = validated(ReplayRequest(data=request.data))
             try:
                 found = replays.replay_since(endpoint, asked["since"], CallbackState(asked["state"]))
             except replays.Disabled:

@@ -19,6 +19,7 @@ from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, LIST, page_of, problems
+from sendmsg.api.serializers import validated
 from webhooks.callbacks import endpoints
 from webhooks.callbacks.access import REPEATABLE, find, visible, with_secret
 from webhooks.callbacks.models import Endpoint
@@ -38,9 +39,7 @@ class EndpointsView(APIView):
     )
     def post(self, request: Request) -> Response:
         def handle() -> tuple[Response, str]:
-            wanted = NewEndpoint(data=request.data)
-            wanted.is_valid(raise_exception=True)
-            asked: dict[str, Any] = wanted.validated_data
+            asked = validated(NewEndpoint(data=request.data))
             client = client_of(request)
             try:
                 endpoint, secret = endpoints.create(
@@ -64,9 +63,7 @@ class EndpointsView(APIView):
         responses={200: page_of("WebhookList", EndpointDocument), **problems(*LIST)},
     )
     def get(self, request: Request) -> Response:
-        query = PageQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked: dict[str, Any] = query.validated_data
+        asked = validated(PageQuery(data=request.query_params))
         page = paginate(visible(request), cursor=asked.get("cursor"), limit=asked["limit"])
         return Response(page.document(lambda found: [EndpointDocument(row).data for row in found]))
 
@@ -91,9 +88,8 @@ class EndpointView(APIView):
     def patch(self, request: Request, endpoint_id: UUID) -> Response:
         with transaction.atomic():
             endpoint = find(request, endpoint_id, lock=True)
-            wanted = EndpointChange(data=request.data)
-            wanted.is_valid(raise_exception=True)
-            self._change(endpoint, wanted.validated_data)
+            wanted = validated(EndpointChange(data=request.data))
+            self._change(endpoint, wanted)
         return Response(EndpointDocument(endpoint).data)
 
     def _change(self, endpoint: Endpoint, wanted: dict[str, Any]) -> None:

@@ -16,6 +16,7 @@ from sendmsg.api.authentication import client_of
 from sendmsg.api.paging import PageQuery, paginate
 from sendmsg.api.permissions import requires
 from sendmsg.api.schema import LIST, page_of, problems
+from sendmsg.api.serializers import validated
 from webhooks.inbound import reading
 from webhooks.models import Inbound
 
@@ -82,9 +83,7 @@ class InboundView(APIView):
         responses={200: page_of("InboundList", InboundDocument), **problems(*LIST)},
     )
     def get(self, request: Request) -> Response:
-        query = InboundQuery(data=request.query_params)
-        query.is_valid(raise_exception=True)
-        asked: dict[str, Any] = query.validated_data
+        asked = validated(InboundQuery(data=request.query_params))
         client = client_of(request)
         rows = Inbound.objects.filter(account_id=client.account_id, test=client.mode is Mode.TEST)
         rows = rows.select_related("connection").defer("connection__credentials")
