@@ -40,7 +40,7 @@ def _end(row: Message, now: datetime) -> Change:
 
 def _give_up(row: Message, now: datetime) -> Change:
     """As the connection's operator wants it: to be looked at, or sent elsewhere though it may arrive twice."""
-    entry = next((one for one in directory.entries().values() if one.id == row.connection_id), None)
+    entry = directory.by_id().get(row.connection_id or 0)
     if entry is None or entry.unknown_then != UnknownThen.FAIL_OVER:
         return Change(row.id, State.UNKNOWN, data={"code": "doubt_not_cleared"})
     metrics.DOUBTS_GIVEN_UP.labels(entry.name).inc()

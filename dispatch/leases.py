@@ -50,7 +50,7 @@ def _free_sending(now: datetime) -> int:
     rows = _ended(State.SENDING, now)
     if not rows:
         return 0
-    entries, reader = {entry.id: entry for entry in directory.entries().values()}, Reader()
+    entries, reader = directory.by_id(), Reader()
     claims = [reader.claim(row, entries.get(row.connection_id or 0)) for row in rows]
     moved = transitions.apply([decide(claim, LOST, now) for claim in claims])
     _close_attempts([row.id for row in rows], now)

@@ -73,7 +73,7 @@ def replay(
 def replay_by_same(letter_ids: Collection[UUID], by: str, *, note: str = "", even_if_sent: bool = False) -> Results:
     """As `replay`, each message by the connection that it went by last; one that went by none is left to routing."""
     names = {letter.id: letter.connection_id for letter in _locked(letter_ids)}
-    entries = {entry.id: entry for entry in directory.entries().values()}
+    entries = directory.by_id()
     results: dict[UUID, Result] = {}
     for connection_id in sorted(set(names.values()), key=lambda one: one or 0):
         ids = [key for key, value in names.items() if value == connection_id]
