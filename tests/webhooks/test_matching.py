@@ -3,15 +3,13 @@
 import threading
 from datetime import timedelta
 from itertools import product
-from typing import Any
 
 import pytest
 from django.db import OperationalError, connection, transaction
 from django.utils import timezone
 from prometheus_client import REGISTRY
 
-from dispatch import breaker, transitions
-from dispatch.lanes import Lane
+from dispatch import breaker
 from dispatch.models import Connection, DeadLetter, Message
 from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
@@ -19,13 +17,12 @@ from tests.cast import Member
 from tests.factories import (
     make_attempt,
     make_connection,
-    make_message,
     make_receipt,
     make_reference,
-    make_route,
 )
 from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
+from tests.webhooks.sent import make_sent, match
 from tests.webhooks.timeline import events, kinds
 from webhooks.inbound import matching
 from webhooks.models import Receipt
@@ -42,17 +39,6 @@ MOVES = {
     (State.UNDELIVERED, ReceiptStatus.DELIVERED): State.DELIVERED,
     (State.EXPIRED, ReceiptStatus.DELIVERED): State.DELIVERED,
 }
-
-
-def make_sent(alice: Member, line: Connection, provider_id: str = "snd_1", **fields: Any) -> Message:
-    message = make_message(alice.account, **{"state": State.SENT, "connection": line, **fields})
-    make_reference(message, provider_id)
-    return message
-
-
-def match() -> int:
-    with transaction.atomic():
-        return matching.match_parked()
 
 
 @pytest.mark.parametrize(("state", "status"), list(product(State, ReceiptStatus)))
@@ -253,195 +239,6 @@ def test_after_a_deadlock_the_next_look_has_the_whole_effect_once(alice: Member,
     assert events() == []
     assert (match(), match()) == (2, 0)
     assert [kinds(message) for message in messages] == [["delivered"], ["delivered"]]
-
-
-def make_parts(alice: Member, line: Connection, *ids: str, **fields: Any) -> Message:
-    message = make_message(alice.account, **{"state": State.SENT, "connection": line, **fields})
-    for one in ids:
-        make_reference(message, one, attempt=1)
-    return message
-
-
-@pytest.mark.parametrize(
-    ("words", "state"),
-    [
-        (("delivered", None, None), State.SENT),
-        (("delivered", "delivered", None), State.SENT),
-        (("delivered", "delivered", "delivered"), State.DELIVERED),
-        (("delivered", "undelivered", None), State.UNDELIVERED),
-        (("sent", "sent", "sent"), State.SENT),
-    ],
-)
-def test_a_message_in_parts_arrived_when_all_of_them_did(
-    alice: Member, line: Connection, words: tuple[str | None, ...], state: State
-) -> None:
-    message = make_parts(alice, line, "a", "b", "c")
-    for part, word in zip("abc", words, strict=True):
-        if word:
-            make_receipt(line, part, word)
-        match()
-
-    message.refresh_from_db()
-    assert message.state == state
-
-
-def test_the_parts_of_a_message_may_be_reported_in_one_go(alice: Member, line: Connection) -> None:
-    message = make_parts(alice, line, "a", "b")
-    receipts = [make_receipt(line, part, "delivered") for part in "ab"]
-
-    match()
-
-    message.refresh_from_db()
-    assert message.state == State.DELIVERED
-    assert sorted(Receipt.objects.filter(id__in=[one.id for one in receipts]).values_list("state", flat=True)) == [
-        APPLIED,
-        NOTED,
-    ]
-
-
-def test_a_part_that_arrives_after_all_completes_its_message(alice: Member, line: Connection) -> None:
-    message = make_parts(alice, line, "a", "b")
-    for part, word in (("a", "delivered"), ("b", "undelivered"), ("b", "delivered")):
-        make_receipt(line, part, word)
-        match()
-
-    message.refresh_from_db()
-    assert message.state == State.DELIVERED
-
-
-@pytest.mark.parametrize("before", [{"attempt": 1}, {"attempt": None}, {"attempt": 2, "connection": "before"}])
-def test_ids_of_two_tries_are_no_parts(alice: Member, line: Connection, before: dict[str, Any]) -> None:
-    message = make_message(alice.account, state=State.SENT, connection=line)
-    make_reference(message, "snd_1", attempt=2)
-    connection = make_connection(before.pop("connection", line.name))
-    make_reference(message, "old", connection_id=connection.pk, **before)
-    make_receipt(line, "snd_1", "delivered")
-
-    match()
-
-    message.refresh_from_db()
-    assert message.state == State.DELIVERED
-
-
-def test_a_receipt_of_a_message_that_waits_in_doubt_ends_the_doubt(alice: Member, line: Connection) -> None:
-    for number, (status, state) in enumerate(
-        [("delivered", State.DELIVERED), ("undelivered", State.UNDELIVERED), ("sent", State.SENT)]
-    ):
-        message = make_sent(alice, line, f"snd_{number}", state=State.QUEUED, in_doubt=True)
-        make_receipt(line, f"snd_{number}", status)
-
-        match()
-
-        message.refresh_from_db()
-        assert (message.state, message.in_doubt) == (state, False)
-
-
-def test_a_receipt_that_echoes_our_id_finds_a_message_whose_answer_never_came(alice: Member, line: Connection) -> None:
-    message = make_message(alice.account, state=State.QUEUED, in_doubt=True, connection=line, tries=1)
-    make_attempt(message, outcome="unknown")
-    make_receipt(line, "never-told", "delivered", echoed_id=message.id)
-
-    match()
-
-    message.refresh_from_db()
-    assert (message.state, message.in_doubt) == (State.DELIVERED, False)
-    assert [one.value for one in message.references.all()] == ["never-told"]
-
-
-def test_an_echo_of_a_message_that_the_connection_never_had_is_nothing(alice: Member, line: Connection) -> None:
-    message = make_message(alice.account, state=State.QUEUED, in_doubt=True, connection=line)
-    receipt = make_receipt(line, "odd", "delivered", echoed_id=message.id)
-
-    match()
-
-    receipt.refresh_from_db()
-    assert receipt.state == PARKED
-
-
-def test_a_receipt_that_meets_a_relay_waits_for_its_turn(
-    alice: Member, line: Connection, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    message = make_sent(alice, line, state=State.QUEUED, in_doubt=True)
-    receipt = make_receipt(line, "snd_1", "delivered")
-    apply = transitions.apply
-
-    def after_the_relay(changes: Any) -> Any:
-        Message.objects.update(state=State.RELEASED)
-        return apply(changes)
-
-    monkeypatch.setattr(transitions, "apply", after_the_relay)
-    match()
-    receipt.refresh_from_db()
-    assert receipt.state == PARKED
-
-    monkeypatch.undo()
-    Message.objects.update(state=State.SENT)
-    match()
-    message.refresh_from_db()
-    assert message.state == State.DELIVERED
-
-
-def test_not_delivered_by_a_connection_that_the_message_left_is_noted(alice: Member, line: Connection) -> None:
-    message = make_sent(alice, line)
-    make_reference(message, "old", connection_id=make_connection("before").pk)
-    receipt = make_receipt(Connection.objects.get(name="before"), "old", "undelivered")
-
-    match()
-
-    message.refresh_from_db()
-    receipt.refresh_from_db()
-    assert (message.state, receipt.state) == (State.SENT, NOTED)
-
-
-def routed(alice: Member, line: Connection, other: Connection, *, reroute: bool) -> Message:
-    """A message that its route's first connection took."""
-    route = make_route("UK", line, other, reroute_undelivered=reroute)
-    lane = Lane(route.id, False, "sms").number
-    return make_sent(alice, line, lane=lane, option=route.steps.get(position=1).pk)
-
-
-def test_an_undelivered_message_is_tried_by_the_next_connection_of_its_route(alice: Member, line: Connection) -> None:
-    message = routed(alice, line, make_connection("other"), reroute=True)
-    receipt = make_receipt(line, "snd_1", "undelivered", error_code="absent_subscriber")
-
-    match()
-
-    message.refresh_from_db()
-    receipt.refresh_from_db()
-    assert (message.state, message.refused, message.error_code) == (
-        State.QUEUED,
-        [message.option],
-        "absent_subscriber",
-    )
-    assert (receipt.state, kinds(message)) == (APPLIED, ["retrying"])
-
-
-@pytest.mark.parametrize("spoilt", ["no reroute", "no other", "no time"])
-def test_without_another_way_or_time_it_is_undelivered(alice: Member, line: Connection, spoilt: str) -> None:
-    other = make_connection("other", enabled=spoilt != "no other")
-    message = routed(alice, line, other, reroute=spoilt != "no reroute")
-    if spoilt == "no time":
-        Message.objects.update(expires_at=timezone.now())
-    make_receipt(line, "snd_1", "undelivered")
-
-    match()
-
-    message.refresh_from_db()
-    assert message.state == State.UNDELIVERED
-
-
-def test_a_late_delivery_ends_a_second_way_that_was_sent(alice: Member, line: Connection) -> None:
-    other = make_connection("other")
-    message = routed(alice, line, other, reroute=True)
-    make_receipt(line, "snd_1", "undelivered")
-    match()
-    Message.objects.update(state=State.SENT, connection=other)
-    make_receipt(line, "snd_1", "delivered")
-
-    match()
-
-    message.refresh_from_db()
-    assert message.state == State.DELIVERED
 
 
 def test_breakers_hear_how_late_receipts_are(alice: Member, line: Connection) -> None:
