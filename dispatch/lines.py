@@ -25,6 +25,7 @@ from dispatch.directory import Entry
 from dispatch.models import ProviderReference
 from dispatch.providers.base import Accepted, Provider
 from dispatch.verdicts import NotSent, Unanswered
+from dispatch.vocabulary import UnknownPolicy
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +189,8 @@ class Line:
 def _doubted(settlement: Settlement) -> Settlement:
     """A message that the provider was asked for by its text alone may be another one, whose id is known already."""
     ending, claim = settlement.ending, settlement.claim
-    if not claim.in_doubt or not isinstance(ending, Accepted):
+    asked = claim.in_doubt and claim.doubt.policy is UnknownPolicy.ASK  # a repeat is another matter: it names our id
+    if not asked or not isinstance(ending, Accepted):
         return settlement
     known = ProviderReference.objects.filter(connection_id=claim.connection_id, value__in=ending.provider_ids)
     taken = known.exclude(message_id=claim.message_id).exists()
