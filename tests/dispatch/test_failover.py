@@ -289,6 +289,26 @@ def test_waiting_for_a_senders_turn_costs_no_try_of_those_that_count(alice: Memb
         assert Message.objects.filter(state=State.QUEUED, id__in=[one.id for one in messages]).count() == 2
 
 
+def test_whatsapp_leaves_a_recipient_alone_for_as_long_as_meta_wants(alice: Member) -> None:
+    def accepts(wire: Wire) -> bool:
+        wanted = wire.request.json()["to"]
+        return json_answer(200, {"messages": [{"id": f"wamid.{wanted}.{len(servers['chat'].requests)}"}]})(wire)
+
+    with connected(chat=(WHATSAPP, accepts)) as servers:
+        chats = [
+            make_message(alice.account, to=to, channel="whatsapp", sender="+447700900999", encoding="utf8")
+            for to in ("+447700900123", "+447700900123", "+447700900124")
+        ]
+        turn()
+        waiting = [now_of(one) for one in chats if now_of(one).state == State.QUEUED]
+
+        assert len(servers["chat"].requests) == 2
+        assert [(one.to, one.error_code, one.failures) for one in waiting] == [("+447700900123", "paced", 0)]
+        handed_back = Attempt.objects.get(message=waiting[0]).finished_at
+        assert handed_back is not None
+        assert (waiting[0].due_at - handed_back).total_seconds() == pytest.approx(6, abs=0.2)
+
+
 def test_without_redis_a_worker_keeps_messages_from_a_provider_that_fell(alice: Member, settings: Settings) -> None:
     redis.client.cache_clear()
     settings.REDIS_URL = "redis://127.0.0.1:1/0"
