@@ -111,7 +111,10 @@ class Stack:
         self.http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=SENDERS))
 
     def start(self) -> None:
-        """Migrate, make the demo data, start everything, and wait until a request is answered."""
+        """Migrate, make the demo data, start everything, and wait until a first message is delivered.
+
+        Before that a queue may be missing: what a test publishes itself would be gone.
+        """
         self.manage("migrate", "--verbosity=0")
         self.manage("migrate", "--database=logs", "--verbosity=0")
         self.keys: dict[str, str] = json.loads(self.manage("demo", "--provider-url", self.sandbox_url))
@@ -119,6 +122,7 @@ class Stack:
             process.start()
         eventually(lambda: self._answers(f"{self.url}/healthz"), "the web process answers", 60)
         eventually(lambda: self._answers(f"{self.sandbox_url}/received"), "the sandbox answers", 60)
+        self.finished(self.send(), seconds=60)
 
     @contextmanager
     def worker(self, name: str, *flags: str, **environment: str) -> Iterator[Process]:

@@ -8,7 +8,7 @@ from tests.waiting import eventually
 
 
 def publish(stack: Stack, body: bytes, content_type: str, headers: dict[str, str]) -> None:
-    with Connection(stack.servers.broker_url) as broker:
+    with Connection(stack.servers.broker_url, transport_options={"confirm_publish": True}) as broker:
         Producer(broker.default_channel).publish(
             body,
             exchange="",
@@ -17,6 +17,7 @@ def publish(stack: Stack, body: bytes, content_type: str, headers: dict[str, str
             content_type=content_type,
             content_encoding="utf-8",
             headers=headers,
+            timeout=10,
         )
 
 
