@@ -11,8 +11,10 @@ from standardwebhooks import Webhook
 from tests.faults import FaultServer, answer
 from tests.stack.stack import Stack
 from tests.waiting import eventually
+from webhooks.callbacks import due
 
 Endpoint = tuple[FaultServer, str]
+PATIENCE = due.LEASE.total_seconds() + 45  # seconds; what a killed process had claimed is told after its lease
 
 
 @pytest.fixture
@@ -44,6 +46,7 @@ def told(endpoint: Endpoint) -> dict[str, list[str]]:
     return kinds
 
 
+@pytest.mark.timeout(2 * PATIENCE + 60)
 def test_each_state_is_told_once_whoever_is_killed_meanwhile(stack: Stack, endpoint: Endpoint) -> None:
     def break_in(done: int) -> None:
         if done in (30, 60):
@@ -53,8 +56,6 @@ def test_each_state_is_told_once_whoever_is_killed_meanwhile(stack: Stack, endpo
     failing = stack.send("+447700900905")
     stack.settled([*ids, failing])
 
-    eventually(
-        lambda: all("message.delivered" in told(endpoint)[one] for one in ids), "every delivery is told", 60, every=0.5
-    )
+    eventually(lambda: all(len(told(endpoint)[one]) >= 2 for one in ids), "every state is told", PATIENCE, every=0.5)
     eventually(lambda: told(endpoint)[failing] == ["message.failed"], "the failure is told", 30, every=0.5)
     assert all(sorted(told(endpoint)[one]) == ["message.delivered", "message.sent"] for one in ids)

@@ -140,7 +140,7 @@ class TestBreaker:
             work_off(pump)
             calls.append(len(receiver.requests))
 
-        assert calls[0] <= THREADS // 2
+        assert calls[0] <= THREADS // 2 + due.TRUSTED - 1  # failures that are known one by one let others go first
         assert [later - earlier for earlier, later in pairwise(calls)] == [1] * 9
         assert 0 < pauses[0] <= 2
         assert 250 < pauses[-1] <= 300
