@@ -95,7 +95,7 @@ _read_at = float("-inf")
 def entries() -> dict[str, Entry]:
     """All connections by name, enabled or not."""
     global _entries, _read_at
-    if time.monotonic() - _read_at > KEPT:
+    if is_due():
         try:
             rows = Connection.objects.defer("credentials").annotate(token=Cast("credentials", TextField()))
             _entries = {row.name: _read(row, row.token) for row in rows}
@@ -104,6 +104,11 @@ def entries() -> dict[str, Entry]:
                 raise
         _read_at = time.monotonic()
     return _entries
+
+
+def is_due() -> bool:
+    """Whether the next look asks the database."""
+    return time.monotonic() - _read_at > KEPT
 
 
 def by_id() -> dict[int, Entry]:

@@ -28,7 +28,7 @@ if not validate_host(urlsplit(PUBLIC_URL).hostname or "", ALLOWED_HOSTS):
     refuse("ALLOWED_HOSTS", "lacks the host of PUBLIC_URL: every receipt would be refused")
 
 ROOT_URLCONF = "sendmsg.urls"
-WSGI_APPLICATION = "sendmsg.wsgi.application"
+WSGI_APPLICATION = "webhooks.wsgi.application"
 INSTALLED_APPS = [
     "django.contrib.admin",
     "django.contrib.auth",
@@ -54,7 +54,6 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",  # for whoever accepts it; hides the length of what it compresses
     "django.middleware.security.SecurityMiddleware",
     "sendmsg.api.parsing.ChunkedBodyMiddleware",
-    "webhooks.shortcut.ShortcutMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",

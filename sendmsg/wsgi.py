@@ -1,4 +1,4 @@
-"""The WSGI entry point: `gunicorn sendmsg.wsgi`."""
+"""The site as a WSGI application; what is served is `webhooks.wsgi`, where it stands behind the door for webhooks."""
 
 import os
 

@@ -65,12 +65,8 @@ def beside(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
 
 def services(ports: Ports) -> tuple[Child, ...]:
     """The way of a message. Nobody is asked to end before those who work for him, but for the log writer."""
-    web = (
-        *(PYTHON, "-m", "gunicorn", "-c", "python:sendmsg.gunicorn", "sendmsg.wsgi"),
-        *("--bind", f"{HOST}:{ports.web}", "--graceful-timeout", "3"),
-    )
     return (
-        Child("web", web, port=ports.web),
+        Child("web", _manage("web", "--bind", f"{HOST}:{ports.web}", "--kill-after", "3"), port=ports.web),
         _pump("worker", "--threads", "4", "--name", "embedded", says="[queues]"),
         _pump("relay"),
         _pump("receipts"),
@@ -81,8 +77,12 @@ def services(ports: Ports) -> tuple[Child, ...]:
 
 
 def _pump(name: str, *arguments: str, says: str = "pump started", rank: int = 0) -> Child:
+    return Child(name, _manage(name, *arguments), says=says, rank=rank)
+
+
+def _manage(*arguments: str) -> tuple[str, ...]:
     """`prepare` has run the system checks, and six more times would take longer than all the rest."""
-    return Child(name, (PYTHON, "manage.py", name, "--skip-checks", *arguments), says=says, rank=rank)
+    return (PYTHON, "manage.py", *arguments, "--skip-checks")
 
 
 def _sandbox_secrets(secrets: Secrets) -> dict[str, str]:

@@ -24,7 +24,7 @@ class Chunks(RawIOBase):
 
 
 def post_in_chunks(body: Any, **environ: Any) -> tuple[int, dict[str, Any]]:
-    """Call the WSGI application with a chunked body, as gunicorn would."""
+    """Call the WSGI application with a chunked body, as granian would."""
     full = {
         "REQUEST_METHOD": "POST",
         "PATH_INFO": "/v1/echo",

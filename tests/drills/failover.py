@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 from sendmsg.embedded.valkey import EmbeddedValkey
 from tests.door import Door
@@ -188,7 +189,7 @@ def _percentiles(seconds: Sequence[float]) -> tuple[float, float, float]:
 
 
 @contextmanager
-def running_stack(**environment: str) -> Iterator[Stack]:
+def running_stack(**how: Any) -> Iterator[Stack]:
     """Every process on servers of its own; nothing is left behind."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sendmsg drill ")))
@@ -205,7 +206,7 @@ def running_stack(**environment: str) -> Iterator[Stack]:
             "drill",
             rabbitmq.node.create_vhost("drill"),
         )
-        stack = Stack(servers, folder, **{**PATIENCE, **environment})
+        stack = Stack(servers, folder, **{**PATIENCE, **how})
         cleanup.callback(stack.stop)
         stack.start()
         yield stack

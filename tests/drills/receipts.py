@@ -168,7 +168,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--seconds", type=int, default=SECONDS, help=f"For so long ({SECONDS}).")
     asked = parser.parse_args(arguments)
     print("starting PostgreSQL, Valkey, RabbitMQ and every process", flush=True)
-    with running_stack(WEB_CONCURRENCY="2") as stack:
+    with running_stack(web_workers=2) as stack:
         failed = play(stack, asked.rate, asked.seconds)
     print(f"\n{failed} failed" if failed else "\nThe drill passed.")
     return 1 if failed else 0

@@ -47,7 +47,7 @@ class Process:
         return self._running is not None and self._running.poll() is None
 
     def signal(self, number: signal.Signals) -> None:
-        """To the whole process group: gunicorn's worker must not outlive a killed master."""
+        """To the whole process group: the web's workers must not outlive a killed master."""
         if self.alive:
             os.killpg(self.pid, number)
 

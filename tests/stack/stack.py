@@ -75,7 +75,7 @@ class Servers:
 class Stack:
     """Start it, use it, break it, stop it."""
 
-    def __init__(self, servers: Servers, folder: Path, **environment: str) -> None:
+    def __init__(self, servers: Servers, folder: Path, *, web_workers: int = 1, **environment: str) -> None:
         self.servers = servers
         web, sandbox = free_port(), free_port()
         self.url, self.sandbox_url = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{sandbox}"
@@ -95,7 +95,7 @@ class Stack:
         }
         self._folder = folder
         commands = {
-            "web": _gunicorn(web),
+            "web": _manage("web", "--bind", f"127.0.0.1:{web}", "--workers", str(web_workers)),
             "relay": _manage("relay"),
             "worker": _manage("worker", "--threads", "4"),
             "worker-2": _manage("worker", "--threads", "4"),
@@ -383,7 +383,3 @@ def _sandbox(port: int, *flags: str) -> list[str]:
 
 def _manage(*arguments: str) -> list[str]:
     return ["manage.py", *arguments]
-
-
-def _gunicorn(port: int) -> list[str]:
-    return ["-m", "gunicorn", "-c", "python:sendmsg.gunicorn", "sendmsg.wsgi", "--bind", f"127.0.0.1:{port}"]

@@ -31,8 +31,9 @@ from webhooks.models import Receipt
 
 logger = logging.getLogger(__name__)
 
-BATCH = 200  # webhooks a step
-BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again
+BATCH = 500  # webhooks a step
+BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again, and between two such looks
+LATE = 10.0  # seconds; receipts that wait longer are applied as fast as can be
 ASIDE_EVERY = 1.0  # seconds between two looks at an empty fallback
 ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
 
@@ -45,20 +46,39 @@ class ReceiptsPump(Pump):
         super().__init__()
         self._reader = buffer.source(f"{socket.gethostname()}-{os.getpid()}")
         self._asides = dict.fromkeys(buffer.fallbacks(), 0.0)  # when to look at it again, steady clock
+        self._look_back_at = 0.0  # steady clock
 
     def step(self) -> int:
-        with transaction.atomic():  # first: receipts that are stored already don't need Redis
-            matching.match_parked()
-            orphan(timezone.now())
-            messages.assemble(timezone.now())
+        if time.monotonic() >= self._look_back_at:  # first: receipts that are stored already don't need Redis
+            self._look_back()
         found = sum(self._look_aside(fallback) for fallback in self._asides)  # first: without the buffer they fill
         entries = self._reader.read(BATCH, 0 if found else BLOCK)
+        started = time.monotonic()
         self._process(self._reader, entries)
+        if len(entries) == BATCH:
+            self._give_way(time.monotonic() - started, entries[0].payload.at)
         return found + len(entries)
 
     def close(self) -> None:
         for source in (self._reader, *self._asides):
             source.close()
+
+    def _look_back(self) -> None:
+        """At what is stored and waits for something: a send to be settled, a time to be over, a missing part."""
+        with transaction.atomic():
+            matching.match_parked()
+            orphan(timezone.now())
+            messages.assemble(timezone.now())
+        self._look_back_at = time.monotonic() + BLOCK
+
+    def _give_way(self, took: float, oldest: datetime) -> None:
+        """Rest for as long as a full batch took, unless we are late.
+
+        More come than we take: this host may be short of processor time, and a provider waits for its answer for
+        seconds where a receipt may wait to be applied.
+        """
+        if (timezone.now() - oldest).total_seconds() < LATE:
+            self.stopping.wait(took)
 
     def _look_aside(self, fallback: Source) -> int:
         """A fallback that is away itself holds up nobody."""

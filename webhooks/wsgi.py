@@ -1,0 +1,6 @@
+"""The WSGI entry point, which `manage.py web` serves: the site behind the door for webhooks."""
+
+from sendmsg.wsgi import application as site  # sets Django up, which what is imported next relies on
+from webhooks.door import Door
+
+application = Door(site)
