@@ -36,7 +36,7 @@ class EndpointAdmin(ReadOnly, BigTableAdmin):
     search_help_text = "A whole id, or a whole URL."
     actions = ("enable", "disable", "replay_failed")
     fieldsets = (
-        (None, {"fields": ("account", "mode", "kind", "url", "event_types", "description")}),
+        (None, {"fields": ("account", "mode", "kind", "url", "event_types", "description", "compression")}),
         ("State", {"fields": ("status", "disabled_reason", "disabled_at")}),
         ("Health", {"fields": ("failures", "failing_since", "paused_until")}),
         ("Times (UTC)", {"fields": ("created_at", "updated_at")}),

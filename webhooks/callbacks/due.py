@@ -19,7 +19,7 @@ from sendmsg.errors import ConfigurationError
 from webhooks.callbacks import signing
 from webhooks.callbacks.delivery import TOTAL, Task
 from webhooks.callbacks.models import Endpoint, MessageSecret
-from webhooks.callbacks.vocabulary import EndpointKind
+from webhooks.callbacks.vocabulary import Compression, EndpointKind
 
 logger = logging.getLogger(__name__)
 
@@ -138,6 +138,7 @@ def _tasks(
             event_id=event_id,
             url=url or endpoints[endpoint_id].url,
             body=body,
+            compress=endpoints[endpoint_id].compression == Compression.GZIP,
             keys=keys[endpoint_id],
             attempts=attempts,
             happened_at=happened_at,

@@ -19,7 +19,7 @@ from sendmsg.errors import ConfigurationError
 from sendmsg.telemetry import metrics
 from webhooks.callbacks import signing
 from webhooks.callbacks.models import Endpoint, MessageSecret
-from webhooks.callbacks.vocabulary import DisabledReason, EndpointKind, EndpointState, Kind
+from webhooks.callbacks.vocabulary import Compression, DisabledReason, EndpointKind, EndpointState, Kind
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,13 @@ def suspect_or(ids: Collection[UUID]) -> Q:
 
 
 def create(
-    account_id: UUID, test: bool, url: str, event_types: Sequence[str], description: str
+    account_id: UUID,
+    test: bool,
+    url: str,
+    event_types: Sequence[str],
+    description: str,
+    *,
+    compression: str = Compression.NONE,
 ) -> tuple[Endpoint, str]:
     """A new endpoint and its secret. Raises `TooManyEndpoints`."""
     _lock(account_id)
@@ -44,7 +50,12 @@ def create(
     if mine.exclude(state=EndpointState.DELETED).count() >= MOST:
         raise TooManyEndpoints
     endpoint = Endpoint(
-        account_id=account_id, test=test, url=url, event_types=list(event_types), description=description
+        account_id=account_id,
+        test=test,
+        url=url,
+        event_types=list(event_types),
+        description=description,
+        compression=compression,
     )
     secret = signing.start(endpoint)
     endpoint.save()

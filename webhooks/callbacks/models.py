@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from sendmsg.accounts.models import Account
 from sendmsg.encryption import EncryptedJSONField
-from webhooks.callbacks.vocabulary import CallbackState, DisabledReason, EndpointKind, EndpointState, Kind
+from webhooks.callbacks.vocabulary import CallbackState, Compression, DisabledReason, EndpointKind, EndpointState, Kind
 
 RESPONSE_LENGTH = 1000  # characters of an answer that are kept: enough for an error page's headline
 
@@ -36,6 +36,9 @@ class Endpoint(Signer):
     url = models.TextField(help_text="Of the kind `messages`: scheme, host and port.")
     event_types = ArrayField(models.CharField(max_length=40), default=list, blank=True, help_text="Empty: all.")
     description = models.CharField(max_length=100, blank=True)
+    compression = models.CharField(
+        max_length=8, choices=Compression.choices, default=Compression.NONE, db_default=Compression.NONE
+    )
     state = models.CharField(max_length=8, choices=EndpointState.choices, default=EndpointState.ENABLED)
     disabled_reason = models.CharField(max_length=8, choices=DisabledReason.choices, blank=True)
     disabled_at = models.DateTimeField(null=True)

@@ -16,6 +16,7 @@ from webhooks.callbacks.vocabulary import (
     REPLAYABLE_STATES,
     SHOWN_STATES,
     CallbackState,
+    Compression,
     DisabledReason,
     EndpointKind,
     Kind,
@@ -33,6 +34,10 @@ class EndpointFields(StrictSerializer):
         help_text="What it is told of, or families of it such as `message.*`. Empty: all.",
     )
     description = serializers.CharField(required=False, max_length=100, allow_blank=True, trim_whitespace=False)
+
+    compression = serializers.ChoiceField(
+        Compression.choices, required=False, help_text="`gzip`: bodies come with `Content-Encoding: gzip`."
+    )
 
     def validate_url(self, value: str) -> str:
         return checked_url(value)
@@ -64,6 +69,7 @@ class EndpointDocument(serializers.Serializer[Endpoint]):
     url = serializers.CharField()
     event_types = serializers.ListField(child=serializers.CharField())
     description = serializers.CharField(allow_blank=True)
+    compression = serializers.ChoiceField(Compression.choices)
     state = serializers.ChoiceField(SHOWN_STATES)
     disabled_reason = serializers.SerializerMethodField()
     disabled_at = serializers.DateTimeField(allow_null=True)

@@ -24,7 +24,7 @@ from webhooks.callbacks import endpoints
 from webhooks.callbacks.access import REPEATABLE, find, visible, with_secret
 from webhooks.callbacks.models import Endpoint
 from webhooks.callbacks.serializers import EndpointChange, EndpointDocument, NewEndpoint, NewEndpointDocument
-from webhooks.callbacks.vocabulary import DisabledReason, EndpointKind, EndpointState
+from webhooks.callbacks.vocabulary import Compression, DisabledReason, EndpointKind, EndpointState
 
 
 class EndpointsView(APIView):
@@ -48,6 +48,7 @@ class EndpointsView(APIView):
                     asked["url"],
                     asked.get("event_types", []),
                     asked.get("description", ""),
+                    compression=asked.get("compression", Compression.NONE),
                 )
             except endpoints.TooManyEndpoints:
                 raise Problem("too_many_endpoints") from None
@@ -93,7 +94,7 @@ class EndpointView(APIView):
         return Response(EndpointDocument(endpoint).data)
 
     def _change(self, endpoint: Endpoint, wanted: dict[str, Any]) -> None:
-        fields = [name for name in ("url", "event_types", "description") if name in wanted]
+        fields = [name for name in ("url", "event_types", "description", "compression") if name in wanted]
         if fields and endpoint.kind == EndpointKind.MESSAGES:
             detail = "Messages name this one: it can be enabled, disabled and deleted."
             raise ValidationError({name: ErrorDetail(detail, "not_changeable") for name in fields})

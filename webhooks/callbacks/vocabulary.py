@@ -43,6 +43,13 @@ class EndpointState(TextChoices):
     DELETED = "deleted", "deleted"  # gone for the client; its rows are deleted bit by bit
 
 
+class Compression(TextChoices):
+    """How an endpoint wants what it is sent; nothing that a client sends says so by itself."""
+
+    NONE = "none", "as it is"
+    GZIP = "gzip", "by gzip, where that makes it shorter"
+
+
 class DisabledReason(TextChoices):
     GONE = "gone", "It answered 410."
     FAILING = "failing", "Every call has failed for five days."
