@@ -6,6 +6,7 @@
     {"event_id": "evt_…", "type": "message", "id": "rcv_…", "from": "+44…", "to": "+44…", "body": "…",
      "channel": "sms", "at": "…"}
 
+Or signed by the Standard Webhooks spec (`webhooks.inbound.standard`), with a secret that begins with `whsec_`.
 Secrets: the connection's `webhook_secrets`, a list, so that one can be replaced without losing a receipt.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any, ClassVar, Final
 
 from dispatch.vocabulary import Channel, ReceiptStatus
-from webhooks.inbound import reading, signatures
+from webhooks.inbound import reading, signatures, standard
 from webhooks.inbound.base import InboundMessage, InboundProvider, Parsed, Payload, ReportedReceipt, WebhookRequest
 
 _STATUSES: Final = {status.value: status.value for status in ReceiptStatus}
@@ -26,6 +27,8 @@ class SendMSGInbound(InboundProvider):
 
     def verify(self, request: WebhookRequest, credentials: Mapping[str, Any]) -> str:
         secrets = signatures.secrets(credentials, *self.secret_names)
+        if standard.signs(request):
+            return standard.verify(request, secrets)
         stamp = request.headers.get("sendmsg-timestamp", "")
         signatures.check_time(stamp, request.at)
         given = _signatures(request.headers.get("sendmsg-signature", ""))
