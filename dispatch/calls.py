@@ -137,6 +137,8 @@ class Call:
         metrics.SEND_SECONDS.labels(name).observe(seconds)
         for ending in endings:
             metrics.OUTCOMES.labels(name, outcome_of(ending).value).inc()
+            if code := getattr(ending, "code", ""):
+                metrics.SEND_ERRORS.labels(name, code).inc()
             if isinstance(ending, Retry) and ending.code == "throttled" and ending.after:
                 pacing.pause(name, ending.after)
         observed = observe(endings, seconds)

@@ -14,6 +14,7 @@ from kombu.message import Message
 from dispatch import broker, topology
 from dispatch.models import DeadLetter
 from sendmsg.pump import Pump
+from sendmsg.telemetry import metrics
 
 BATCH = 100  # dead tasks a step; they are rare
 BODY_LENGTH = 10_000  # characters of a task that are kept; a full batch of ids has about 2,500
@@ -51,6 +52,7 @@ class DeadLetterPump(Pump):
         if found:
             with transaction.atomic():
                 DeadLetter.objects.bulk_create(_letter(message) for message in found)
+            metrics.DEAD_LETTERS.labels("task").inc(len(found))
             for message in found:
                 message.ack()
         return len(found)

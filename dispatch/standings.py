@@ -18,12 +18,10 @@ from dispatch.models import Message
 from dispatch.routing import Standing
 from dispatch.states import State
 from dispatch.vocabulary import BreakerState
-from sendmsg.telemetry import metrics
 
 AHEAD: Final = 0.5  # seconds of work in a connection's queue; what is urgent waits about as long
 GROWTH: Final = 1.5  # of the measured pace: whoever is given no more than it did never shows that it can do more
 FLOOR: Final = 4  # times its concurrency, for a connection that has shown no pace yet
-BREAKER_GAUGE: Final = {BreakerState.CLOSED: 0, BreakerState.HALF_OPEN: 1, BreakerState.OPEN: 2}
 
 
 def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
@@ -35,9 +33,6 @@ def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
     )
     throttled = pacing.paused(entries)
     health = breaker.read(entries)
-    for name, found in health.items():
-        metrics.BREAKER.labels(name).set(BREAKER_GAUGE[found.state])
-        metrics.WEIGHT.labels(name).set(entries[name].weight * found.factor)
     return {
         entry.id: _standing(entry, health[name], name in throttled, under_way.get(entry.id, 0))
         for name, entry in entries.items()

@@ -12,6 +12,7 @@ import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
@@ -19,9 +20,12 @@ from django.db import connection as database
 from uuid_utils.compat import uuid7
 
 from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
+from dispatch.vocabulary import Priority
 from sendmsg.telemetry import metrics
 
 DETAIL_LENGTH = 300  # characters; what the columns hold
+TAKEN = frozenset({State.SENT, State.DELIVERED, State.UNDELIVERED})  # a provider has had the message
+UNSETTLED = frozenset({State.QUEUED, State.SENDING})
 
 # Both `locked` and the UPDATE see one row: FOR UPDATE waits for a rival and re-reads, and the UPDATE re-checks its
 # conditions against that newest version (EvalPlanQual), so a state that a rival has just moved is not moved twice.
@@ -64,7 +68,8 @@ WITH change AS (
         ON edge.source = l.state AND edge.target = c.target
     WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
-        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter
+        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter, m.priority,
+        extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age
 ), journaled AS (
     INSERT INTO journal_journalentry (events)
     SELECT jsonb_agg(jsonb_build_object(
@@ -97,7 +102,7 @@ WITH change AS (
     FROM moved m
     WHERE m.target = 'delivered' AND m.source = ANY(%(dead)s) AND d.message_id = m.id AND d.state = 'open'
 )
-SELECT id, release, tries, source, target FROM moved
+SELECT id, release, tries, source, target, priority, test, sequence, age FROM moved
 """
 
 
@@ -146,11 +151,27 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
         return []
     with database.cursor() as cursor:
         cursor.execute(STATEMENT, _parameters(changes))
-        moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4])) for row in cursor.fetchall()]
-    for move in moved:
-        if move.target in FINAL:
-            metrics.FINAL.labels(move.target.value).inc()
+        rows = cursor.fetchall()
+    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4])) for row in rows]
+    for move, row in zip(moved, rows, strict=True):
+        _count(move, *row[5:])
+    queued = {move.message_id for move in moved if move.target is State.QUEUED}
+    metrics.RETRIES.inc(sum(change.failed and change.message_id in queued for change in changes))
     return moved
+
+
+def _count(move: Moved, priority: int, test: bool, sequence: int, age: Decimal) -> None:
+    """`sequence`: of the states that say something about the provider, after the move. `age`: seconds since the message
+    was accepted, or was to be sent."""
+    labels = Priority(priority).label, "test" if test else "live"
+    if move.target in TAKEN and move.source in UNSETTLED and sequence == 1:
+        metrics.HANDED_OVER.labels(*labels).observe(max(0.0, float(age)))
+    if move.target is State.DELIVERED:
+        metrics.DELIVERED.labels(*labels).observe(max(0.0, float(age)))
+    if move.target in FINAL:
+        metrics.FINAL.labels(move.target.value).inc()
+    if move.target in DEAD and move.source is not State.SENT:
+        metrics.DEAD_LETTERS.labels("message").inc()
 
 
 def _parameters(changes: Sequence[Change]) -> dict[str, Any]:

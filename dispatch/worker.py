@@ -19,6 +19,7 @@ from django.db import close_old_connections
 from dispatch import calls, sending
 from dispatch.subscription import Scope, Watch, subscribe
 from sendmsg.celery import app
+from sendmsg.telemetry import port
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +49,7 @@ def start(names: Collection[str], arguments: list[str]) -> None:
     """Subscribe, and be a worker until a signal ends it. Raises what `subscribe` raises."""
     global _scope
     _scope = subscribe(names)
+    port.open_port()
     try:
         app.worker_main(arguments)
     finally:

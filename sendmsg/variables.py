@@ -54,6 +54,12 @@ VARIABLES: Final = (
     Variable("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least level that is logged."),
     Variable("METRICS_TOKEN", optional_text, "", "Bearer token that /metrics asks for; empty: open."),
     Variable(
+        "METRICS_PORT",
+        whole(0, 65_535),
+        "0",
+        "Where processes without a web server answer /metrics; 0: nowhere.",
+    ),
+    Variable(
         "DEFAULT_VALIDITY", seconds(60, 604_800), "86400", "Seconds a message may be tried when it names no valid_for."
     ),
     Variable("RELAY_BATCH", whole(1, 10_000), "500", "Messages the relay releases in one step."),

@@ -72,6 +72,7 @@ def services(ports: Ports) -> tuple[Child, ...]:
         _pump("receipts"),
         _pump("callbacks"),
         _pump("reconcile"),
+        _pump("measure"),
         _pump("logwriter", rank=1),
     )
 

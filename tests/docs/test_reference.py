@@ -28,6 +28,7 @@ from sendmsg.environment import Refused
 from sendmsg.journal.events import EventType
 from sendmsg.sandbox.scenarios import SCENARIOS
 from sendmsg.telemetry import metrics
+from sendmsg.telemetry.gauges import GAUGES
 from sendmsg.variables import VARIABLES
 from tests.docs.pages import CODE, DOCS, README, ROOT, codes
 from webhooks.callbacks.schedule import DELAYS
@@ -88,6 +89,8 @@ def test_every_metric_has_its_type_and_labels() -> None:
         (metric._name + ("_total" if metric._type == "counter" else ""), metric._type, metric._labelnames)
         for metric in found
     }
+
+    declared |= {(gauge.name, "gauge", gauge.labels) for gauge in GAUGES.values()}
 
     rows = DOCS["metrics"].rows("Metric")
     assert {(codes([row])[0], row[1], tuple(CODE.findall(row[2]))) for row in rows} == declared

@@ -27,7 +27,7 @@ LEASE: Final = timedelta(seconds=TOTAL + 30)  # a call, and time to write down w
 TRUSTED: Final = 3  # failures in a row; fewer are the callback's, more are the endpoint's
 
 # A loose scan over the index `callback_due`: from the first row of one endpoint straight to the first of the next.
-LINES = """
+LINE = """
 WITH RECURSIVE line AS (
     (SELECT endpoint_id, due_at FROM webhooks_callback WHERE state = 'waiting' ORDER BY endpoint_id, due_at LIMIT 1)
     UNION ALL
@@ -37,10 +37,13 @@ WITH RECURSIVE line AS (
         ORDER BY endpoint_id, due_at LIMIT 1
     ) later
 )
+"""
+CALLED = """
 SELECT e.id, e.failures >= %(trusted)s FROM line JOIN webhooks_endpoint e ON e.id = line.endpoint_id
 WHERE line.due_at <= %(now)s AND e.state = 'enabled' AND (e.paused_until IS NULL OR e.paused_until <= %(now)s)
 ORDER BY line.due_at
 """
+LINES = LINE + CALLED
 
 # Whoever gets the row tries the endpoint out; for the others it is still paused.
 PROBE = """

@@ -212,6 +212,9 @@ def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], mess
         for receipt in group:
             state = Receipt.State.APPLIED if receipt.id in applied else Receipt.State.NOTED
             metrics.RECEIPTS.labels(receipt.connection.name, state.value).inc()
+            metrics.RECEIPT_LAG.observe(max(0.0, (now - receipt.received_at).total_seconds()))
+            if receipt.id in applied:
+                metrics.RECEIPT_STATUSES.labels(receipt.connection.name, receipt.status).inc()
             rows.append((receipt.id, message_id, state.value))
             if receipt.id not in applied:
                 data = {**_data(receipt), "status": receipt.status}

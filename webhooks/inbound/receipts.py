@@ -169,3 +169,4 @@ def _give_up(entry: Buffered, reason: str) -> None:
     content = entry.payload.body or entry.payload.query.encode()
     text = content.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
     DeadLetter.objects.create(queue="receipts", reason=reason, task=text)
+    metrics.DEAD_LETTERS.labels("webhook").inc()

@@ -1,0 +1,106 @@
+"""`METRICS_PORT`: processes without a web server are scraped, and none of them ending falsifies a count."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.stack.processes import Process, free_port
+from tests.telemetry.scrapes import scrape
+from tests.waiting import eventually
+
+ACCEPTED = "sendmsg_messages_accepted_total,sms,live"
+# A pump that counts five, and then has nothing to do.
+COUNTING = """
+import django
+django.setup()
+from sendmsg.pump import Pump
+from sendmsg.telemetry import metrics
+
+class Counting(Pump):
+    name, poll, left = "relay", 0.05, 5
+
+    def step(self):
+        if not self.left:
+            return 0
+        self.left -= 1
+        metrics.ACCEPTED.labels("sms", "live").inc()
+        return 1
+
+Counting().run()
+"""
+Start = Callable[..., Process]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def start(port: int, tmp_path: Path) -> Iterator[Start]:
+    """Starts a pump that shares the port with the others, and by default the folder."""
+    started: list[Process] = []
+    folder = tmp_path / "metrics"
+    folder.mkdir()
+
+    def start(**environment: str) -> Process:
+        shared = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(folder), **environment}
+        process = Process(f"pump-{len(started)}", ["-c", COUNTING], shared, tmp_path)
+        process.start()
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+
+
+def counts(port: int, expected: float) -> None:
+    eventually(lambda: scrape(port).get(ACCEPTED) == expected, f"{expected} are counted", 40)
+
+
+def test_a_process_without_a_web_server_is_scraped(start: Start, port: int) -> None:
+    pump = start()
+
+    counts(port, 5)
+    assert scrape(port)["sendmsg_pump_items_total,relay"] == 5
+    assert pump.stop() == 0
+
+
+def test_a_restart_neither_doubles_nor_loses_what_was_counted(start: Start, port: int, tmp_path: Path) -> None:
+    first = start()
+    counts(port, 5)
+    second = start()
+    counts(port, 10)
+
+    first.kill()  # it had the port
+    counts(port, 10)
+    start()
+    counts(port, 15)
+    second.kill()
+
+    counts(port, 15)
+    names = {path.name for path in (tmp_path / "metrics").glob("*.db")}
+    assert {"counter_ended.db", "histogram_ended.db"} <= names
+    assert not any(str(gone.pid) in name for gone in (first, second) for name in names)
+
+
+def test_the_port_asks_for_the_token_too(start: Start, port: int) -> None:
+    start(METRICS_TOKEN="a-token")
+    url = f"http://127.0.0.1:{port}"
+
+    eventually(lambda: _status(url) == 401, "it wants the token")
+    assert scrape(port, "a-token")
+    wrong = requests.get(f"{url}/metrics", headers={"Authorization": "Bearer b"}, timeout=5)
+    assert (wrong.status_code, b"sendmsg_" in wrong.content) == (401, False)
+    assert requests.get(f"{url}/", timeout=5).status_code == 404
+    assert requests.post(f"{url}/metrics", timeout=5).status_code == 404
+
+
+def _status(url: str) -> int:
+    try:
+        return requests.get(f"{url}/metrics", timeout=5).status_code
+    except requests.ConnectionError:
+        return 0
