@@ -24,7 +24,8 @@ from dispatch.vocabulary import Priority
 from sendmsg.telemetry import metrics
 
 DETAIL_LENGTH = 300  # characters; what the columns hold
-TAKEN = frozenset({State.SENT, State.DELIVERED, State.UNDELIVERED})  # a provider has had the message
+# A provider has had the message, or never will in time: what expired is late for certain.
+SETTLED = frozenset({State.SENT, State.DELIVERED, State.UNDELIVERED, State.EXPIRED})
 UNSETTLED = frozenset({State.QUEUED, State.SENDING})
 
 # Both `locked` and the UPDATE see one row: FOR UPDATE waits for a rival and re-reads, and the UPDATE re-checks its
@@ -164,7 +165,7 @@ def _count(move: Moved, priority: int, test: bool, sequence: int, age: Decimal) 
     """`sequence`: of the states that say something about the provider, after the move. `age`: seconds since the message
     was accepted, or was to be sent."""
     labels = Priority(priority).label, "test" if test else "live"
-    if move.target in TAKEN and move.source in UNSETTLED and sequence == 1:
+    if move.target in SETTLED and move.source in UNSETTLED and sequence == 1:
         metrics.HANDED_OVER.labels(*labels).observe(max(0.0, float(age)))
     if move.target is State.DELIVERED:
         metrics.DELIVERED.labels(*labels).observe(max(0.0, float(age)))

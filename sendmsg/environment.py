@@ -158,6 +158,13 @@ def database(value: str) -> dict[str, Any]:
     return config
 
 
+def mail_server(value: str) -> dict[str, Any]:
+    """Django's settings for it, by name."""
+    url("smtp", "smtp+tls", "smtp+ssl")(value)
+    config: dict[str, Any] = environ.Env.email_url_config(value)
+    return {name: each for name, each in config.items() if name.startswith("EMAIL_") and each is not None}
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """One variable: its name, how its text is read, its default (None: must be set) and one line for the docs."""

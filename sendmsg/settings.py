@@ -248,6 +248,21 @@ if RETRY_CAP < RETRY_BASE:
 if SEND_LEASE.total_seconds() < 3 * TOTAL_TIMEOUT:
     refuse("SEND_LEASE", "must be at least three times TOTAL_TIMEOUT, or a call for many messages is never made")
 
+# Alerts, where no Prometheus looks after them (sendmsg.alerts)
+
+ALERTS_TARGETS = ENVIRONMENT["ALERTS_TARGETS"]
+ALERTS_WEBHOOK_URL = ENVIRONMENT["ALERTS_WEBHOOK_URL"]
+ALERTS_MAIL_TO = ENVIRONMENT["ALERTS_MAIL_TO"]
+_MAIL = ENVIRONMENT["EMAIL_URL"] or {}
+EMAIL_HOST = _MAIL.get("EMAIL_HOST", "localhost")
+EMAIL_PORT = _MAIL.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _MAIL.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _MAIL.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10  # seconds
+DEFAULT_FROM_EMAIL = ENVIRONMENT["EMAIL_FROM"]
+
 # Logging: one line an event, on standard error; never a body, a full number or a secret
 
 LOGGING = {

@@ -7,6 +7,7 @@ from sendmsg.environment import (
     boolean,
     database,
     fernet_keys,
+    mail_server,
     one_of,
     optional,
     optional_text,
@@ -59,6 +60,23 @@ VARIABLES: Final = (
         "0",
         "Where processes without a web server answer /metrics; 0: nowhere.",
     ),
+    Variable(
+        "ALERTS_TARGETS",
+        words,
+        "http://127.0.0.1:8000/metrics",
+        "What manage.py alerts looks at: URLs with commas.",
+    ),
+    Variable(
+        "ALERTS_WEBHOOK_URL", optional(url("http", "https")), "", "Where manage.py alerts posts to; empty: nowhere."
+    ),
+    Variable("ALERTS_MAIL_TO", words, "", "Whom manage.py alerts writes to, with commas; empty: nobody."),
+    Variable(
+        "EMAIL_URL",
+        optional(mail_server),
+        "",
+        "The mail server: smtp://, smtp+tls:// or smtp+ssl://; empty: localhost.",
+    ),
+    Variable("EMAIL_FROM", optional_text, "sendmsg@localhost", "Whom our mail is from."),
     Variable(
         "DEFAULT_VALIDITY", seconds(60, 604_800), "86400", "Seconds a message may be tried when it names no valid_for."
     ),

@@ -28,7 +28,7 @@ SEND_ERRORS = Counter(
 )
 HANDED_OVER = Histogram(
     "sendmsg_handed_over_seconds",
-    "From accepting a message, or the time it was to be sent, until a provider had taken it.",
+    "From accepting a message, or the time it was to be sent, until a provider had taken it, or it expired.",
     ["priority", "mode"],
     buckets=(0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200),
 )

@@ -14,6 +14,7 @@ from sendmsg.environment import (
     boolean,
     database,
     fernet_keys,
+    mail_server,
     one_of,
     optional_text,
     read_environment,
@@ -259,3 +260,18 @@ def test_every_variable_has_a_good_default_and_a_meaning() -> None:
         if variable.default is not None:
             variable.read(variable.default)
     assert [variable.name for variable in VARIABLES if variable.default is None] == ["SECRET_KEY", "CREDENTIALS_KEYS"]
+
+
+def test_a_mail_server_is_a_url() -> None:
+    assert mail_server("smtp+tls://me:p%40ss@mail.example:587") == {
+        "EMAIL_BACKEND": "django.core.mail.backends.smtp.EmailBackend",
+        "EMAIL_FILE_PATH": "",
+        "EMAIL_HOST": "mail.example",
+        "EMAIL_HOST_PASSWORD": "p@ss",
+        "EMAIL_HOST_USER": "me",
+        "EMAIL_PORT": 587,
+        "EMAIL_USE_TLS": True,
+    }
+    for bad in ("mail.example", "http://mail.example", "smtp://", "smtp://mail.example:port"):
+        with pytest.raises(Refused):
+            mail_server(bad)

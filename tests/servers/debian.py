@@ -1,4 +1,4 @@
-"""Installs RabbitMQ on Debian and Ubuntu where the user is root, and starts no service by that."""
+"""Installs RabbitMQ and its kin on Debian and Ubuntu where the user is root, and starts no service by that."""
 
 import contextlib
 import os
@@ -21,19 +21,19 @@ def can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install() -> None:
-    """Install the server. Raises `NoServer` when apt-get can't."""
-    print(f"installing {PACKAGE} by apt-get; this takes a minute, once", file=sys.stderr, flush=True)
+def install(package: str = PACKAGE) -> None:
+    """Install it. Raises `NoServer` when apt-get can't."""
+    print(f"installing {package} by apt-get; this takes a minute, once", file=sys.stderr, flush=True)
     with services_kept_stopped(POLICY):
-        done = _apt_get("install", *OPTIONS, PACKAGE)
+        done = _apt_get("install", *OPTIONS, package)
         if done.returncode != 0:  # a fresh machine has no package lists, an old one stale ones
             _apt_get("update", "--quiet=2")
-            done = _apt_get("install", *OPTIONS, PACKAGE)
+            done = _apt_get("install", *OPTIONS, package)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise NoServer(f"apt-get can't install {PACKAGE}: {reason[0]}")
+        raise NoServer(f"apt-get can't install {package}: {reason[0]}")
     if shutil.which("systemctl") is not None:  # nor at the next boot
-        subprocess.run(["systemctl", "disable", "--quiet", PACKAGE], capture_output=True, check=False)
+        subprocess.run(["systemctl", "disable", "--quiet", package], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
