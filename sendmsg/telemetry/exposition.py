@@ -7,7 +7,6 @@ from typing import Final
 
 from django.conf import settings
 from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, generate_latest
-from prometheus_client.multiprocess import MultiProcessCollector
 
 from sendmsg.telemetry import folder, measured
 
@@ -30,6 +29,6 @@ def text() -> bytes:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     with folder.swept(Path(shared)):
-        MultiProcessCollector(registry, shared)  # type: ignore[no-untyped-call]
+        registry.register(folder.Shared(Path(shared)))
         registry.register(measured.MEASURED)
         return generate_latest(registry)

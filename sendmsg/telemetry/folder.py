@@ -9,16 +9,31 @@ one container.
 import fcntl
 import os
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from prometheus_client import Metric
 from prometheus_client.mmap_dict import MmapedDict
+from prometheus_client.multiprocess import MultiProcessCollector
 
 VARIABLE: Final = "PROMETHEUS_MULTIPROC_DIR"
 ADDED_UP: Final = ("counter", "histogram")
 """Kinds of files whose numbers outlive their process."""
+
+
+class Shared(MultiProcessCollector):
+    """What all processes count. A file that a process makes at this very moment is empty, and can't be read yet."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(None, str(path))  # type: ignore[no-untyped-call]
+        self._folder = path
+
+    def collect(self) -> Iterable[Metric]:
+        files = [str(file) for file in self._folder.glob("*.db") if file.stat().st_size]
+        merged: Iterable[Metric] = self.merge(files, accumulate=True)  # type: ignore[no-untyped-call]
+        return merged
 
 
 @contextmanager
@@ -56,7 +71,7 @@ def _add_up(total: Path, files: Sequence[Path]) -> None:
         return
     sums: defaultdict[str, float] = defaultdict(float)
     for file in (*files, total):
-        if file.exists():
+        if file.exists() and file.stat().st_size:
             for key, value, _, _ in MmapedDict.read_all_values_from_file(str(file)):  # type: ignore[no-untyped-call]
                 sums[key] += value
     draft = total.with_suffix(".draft")

@@ -1,5 +1,6 @@
 """`METRICS_PORT`: processes without a web server are scraped, and none of them ending falsifies a count."""
 
+import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -45,9 +46,10 @@ def start(port: int, tmp_path: Path) -> Iterator[Start]:
     folder = tmp_path / "metrics"
     folder.mkdir()
 
-    def start(**environment: str) -> Process:
-        shared = {"METRICS_PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(folder), **environment}
-        process = Process(f"pump-{len(started)}", ["-c", COUNTING], shared, tmp_path)
+    def start(alone: bool = False, **environment: str) -> Process:
+        shared = {} if alone else {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
+        environment = {"METRICS_PORT": str(port), **shared, **environment}
+        process = Process(f"pump-{len(started)}", ["-c", COUNTING], environment, tmp_path)
         process.start()
         started.append(process)
         return process
@@ -55,6 +57,7 @@ def start(port: int, tmp_path: Path) -> Iterator[Start]:
     yield start
     for process in started:
         process.kill()
+        assert "Traceback" not in (log := process.tail(100)), log
 
 
 def counts(port: int, expected: float) -> None:
@@ -85,6 +88,24 @@ def test_a_restart_neither_doubles_nor_loses_what_was_counted(start: Start, port
     names = {path.name for path in (tmp_path / "metrics").glob("*.db")}
     assert {"counter_ended.db", "histogram_ended.db"} <= names
     assert not any(str(gone.pid) in name for gone in (first, second) for name in names)
+
+
+def test_a_process_by_itself_answers_for_itself_alone(start: Start, port: int) -> None:
+    start(alone=True)
+    counts(port, 5)
+    start(METRICS_PORT="0")
+
+    counts(port, 5)
+
+
+def test_a_pump_that_can_not_have_the_port_works_all_the_same(start: Start, port: int, tmp_path: Path) -> None:
+    with socket.create_server(("", port)):
+        pump = start()
+        eventually(lambda: "metrics not served yet" in pump.tail(), "it says so")
+        assert "pump started" in pump.tail()
+        assert pump.alive
+
+    counts(port, 5)
 
 
 def test_the_port_asks_for_the_token_too(start: Start, port: int) -> None:
