@@ -1,8 +1,10 @@
 """States as they are measured: by whom they wait for, with bounded queries, and without what is away."""
 
 import json
+import os
 from collections.abc import Iterable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +25,9 @@ from sendmsg.telemetry import gauges, measured, measuring
 from sendmsg.telemetry.gauges import GAUGES, Reading
 from tests.cast import Member
 from tests.factories import make_connection, make_message, make_route
+from tests.stack.processes import Process, free_port
+from tests.telemetry.scrapes import scrape
+from tests.waiting import eventually
 from webhooks import measures as webhook_measures
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.inbound.buffer_redis import STREAM
@@ -262,3 +267,21 @@ def _scanned(node: Any) -> Iterable[str]:
             yield node["Relation Name"]
         for one in node.values():
             yield from _scanned(one)
+
+
+def test_the_process_shows_what_it_measures_and_ends_when_asked(tmp_path: Path, rabbitmq_server: Any) -> None:
+    port, own = free_port(), str(database.settings_dict["NAME"])
+    url = os.environ["DATABASE_URL"].replace(f"/{own.removeprefix('test_')}", f"/{own}")
+    environment = {"METRICS_PORT": str(port), "DATABASE_URL": url}
+    process = Process("measure", ["manage.py", "measure"], environment, tmp_path)
+    process.start()
+    try:
+        found = eventually(
+            lambda: shown if "sendmsg_measured_at_seconds" in (shown := scrape(port)) else {}, "measured", 40
+        )
+        assert {part: found[f"sendmsg_measured,{part}"] for part in measuring.PARTS} == dict.fromkeys(
+            measuring.PARTS, 1
+        )
+    finally:
+        code = process.stop()
+    assert code == 0
