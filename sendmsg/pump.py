@@ -60,7 +60,6 @@ class Pump:
 
     def __init__(self) -> None:
         self.stopping = Stop()
-        metrics.PUMP_FAILURES.labels(self.name)  # from 0, so that the first failure is seen as a rise
 
     def step(self) -> int:
         """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""
@@ -77,6 +76,7 @@ class Pump:
         """Run until a signal asks to stop."""
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._stop)
+        metrics.PUMP_FAILURES.labels(self.name)  # from 0, so that the first failure is seen as a rise
         port.open_port()
         logger.info("pump started name=%s", self.name)
         pause = 0.0
