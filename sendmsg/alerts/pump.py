@@ -29,7 +29,7 @@ class Alerts(Pump):
         self.past = Past(CONDITIONS)
         self.episodes = Episodes(CONDITIONS)
         self._ways = ways()
-        self._recalled = False
+        self._recalled = self._untold = False
 
     def step(self) -> int:
         if not self._recalled:
@@ -40,8 +40,10 @@ class Alerts(Pump):
         for one in changed:
             logger.warning("alert %s", one.line)
         told = [way.tell(changed) for way in self._ways]
-        if changed and all(told):
+        self._untold |= bool(changed)
+        if self._untold and all(told):
             self.episodes.remember()
+            self._untold = False
         return 0
 
     def look_around(self) -> None:

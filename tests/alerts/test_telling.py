@@ -104,6 +104,8 @@ def test_what_could_not_be_told_is_told_later_by_the_way_that_failed(
     alerts.step()
     alerts.step()
 
+    Alerts().step()  # a restart
+
     assert told(host) == [("firing", "SendMSGRelayLagging")] * 2  # refused, and taken
     [mail] = mailoutbox
     assert mail.to == ["operator@sendmsg.example"]
