@@ -14,7 +14,14 @@ from dispatch.tasks import task_of
 from sendmsg.celery import app
 
 CONFIRM_TIMEOUT = 5  # seconds for the broker to say that a task is on disk; the default waits for ever
+SHOWN = 10  # references; the text travels in a header of the task
 Reference = tuple[UUID, int]  # a message and the release that the task is for
+
+
+def shown(references: Sequence[Reference]) -> str:
+    """What Flower says of a task: `<message>/<release>` of each, those over `SHOWN` as a number."""
+    more = [f"and {len(references) - SHOWN} more"] if len(references) > SHOWN else []
+    return " ".join([*(f"{message}/{release}" for message, release in references[:SHOWN]), *more])
 
 
 class Publisher:
@@ -49,7 +56,7 @@ class Publisher:
                 producer=self._producer,
                 retry=False,
                 confirm_timeout=CONFIRM_TIMEOUT,
-                argsrepr="",
+                argsrepr=shown(references),
                 kwargsrepr="",
             )
         except Exception:

@@ -70,6 +70,13 @@ def fernet_keys(value: str) -> list[str]:
     return keys
 
 
+def logins(value: str) -> str:
+    """Several `user:password` with commas between them, as Flower has them."""
+    if not all(all(login.partition(":")) for login in value.split(",")):
+        raise Refused("expected user:password, several with commas between them")
+    return value
+
+
 def whole(minimum: int, maximum: int) -> Callable[[str], int]:
     def read(value: str) -> int:
         try:

@@ -16,6 +16,7 @@ from typing import ClassVar
 
 from django.db import close_old_connections
 
+from sendmsg import heartbeat
 from sendmsg.telemetry import metrics, port
 
 logger = logging.getLogger(__name__)
@@ -87,6 +88,7 @@ class Pump:
 
     def _turn(self, pause: float) -> float:
         """One step and the wait after it; returns the pause to grow from, 0 when all is well."""
+        heartbeat.beat()
         started = time.perf_counter()
         try:
             close_old_connections()

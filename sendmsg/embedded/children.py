@@ -56,9 +56,9 @@ def prepare(secrets: Secrets, ports: Ports) -> Child:
 def beside(secrets: Secrets, ports: Ports) -> tuple[Child, ...]:
     """What needs no database, so it may start while the databases are brought up to date."""
     sandbox = (PYTHON, "-m", "sendmsg.sandbox", "--bind", HOST, "--port", str(ports.sandbox))
-    flower = (PYTHON, "-m", "celery", "--app", "sendmsg", "--quiet", "flower")
+    flower = (PYTHON, "manage.py", "flower", "--skip-checks", "--address", HOST, "--port", str(ports.flower))
     return (
-        Child("flower", flower, _flower_options(secrets, ports), port=ports.flower),
+        Child("flower", flower, _flower_login(secrets), port=ports.flower),
         Child("sandbox", sandbox, _sandbox_secrets(secrets), port=ports.sandbox, rank=1),
     )
 
@@ -90,11 +90,6 @@ def _sandbox_secrets(secrets: Secrets) -> dict[str, str]:
     return {"SANDBOX_API_KEY": secrets.sandbox_api_key, "SANDBOX_RECEIPT_SECRET": secrets.receipt_secret}
 
 
-def _flower_options(secrets: Secrets, ports: Ports) -> dict[str, str]:
+def _flower_login(secrets: Secrets) -> dict[str, str]:
     """By environment: arguments are in the process list, where everybody reads the password."""
-    return {
-        "FLOWER_ADDRESS": HOST,
-        "FLOWER_PORT": str(ports.flower),
-        "FLOWER_BASIC_AUTH": f"admin:{secrets.admin_password}",
-        "FLOWER_PERSISTENT": "false",
-    }
+    return {"FLOWER_BASIC_AUTH": f"admin:{secrets.admin_password}"}

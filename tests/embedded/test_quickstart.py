@@ -169,7 +169,17 @@ def shows_its_pages(run: Run, password: str) -> None:
     assert fetch(flower, "/")[0] == 401
     login = {"Authorization": f"Basic {base64.b64encode(f'admin:{password}'.encode()).decode()}"}
     assert fetch(flower, "/tasks", login)[0] == 200
-    eventually(lambda: "embedded@" in fetch(flower, "/workers?json=1", login)[1], "Flower shows the worker")
+    eventually(
+        lambda: "embedded.all.sandbox+sendmsg@" in fetch(flower, "/workers?json=1", login)[1], "Flower shows the worker"
+    )
+
+    def shown() -> dict[str, dict[str, str]]:
+        run.sends()
+        return dict(json.loads(fetch(flower, "/api/tasks", login)[1]))
+
+    for task in eventually(shown, "Flower shows tasks", 30).values():
+        assert task["name"].startswith("dispatch.deliver.")
+        assert re.fullmatch(r"[0-9a-f-]{36}/\d+", task["args"]), task["args"]
 
 
 def refuses_a_second_run(run: Run) -> None:

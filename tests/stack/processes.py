@@ -10,6 +10,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+from django.db import connections
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STOP_WITHIN = 30  # seconds; over the longest provider call of the suite
@@ -19,6 +22,17 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def database_urls() -> dict[str, str]:
+    """The databases of the running tests, for a process that shall see what a test has committed."""
+    names = {"default": "DATABASE_URL", "logs": "LOGS_DATABASE_URL"}
+    urls = {}
+    for alias, name in names.items():
+        config: dict[str, Any] = connections[alias].settings_dict
+        login = f"{config['USER']}:{config['PASSWORD']}" if config["PASSWORD"] else config["USER"]
+        urls[name] = f"postgresql://{login}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
+    return urls
 
 
 class Process:

@@ -11,8 +11,8 @@ from tests.waiting import eventually
 INSPECT = """
 from sendmsg.celery import app
 inspect = app.control.inspect(timeout=5)
-queues = {name.split("@")[0]: sorted(one["name"] for one in found) for name, found in inspect.active_queues().items()}
-limits = {name.split("@")[0]: found for name, found in inspect.registered("rate_limit").items()}
+queues = {name.split(".")[0]: sorted(one["name"] for one in found) for name, found in inspect.active_queues().items()}
+limits = {name.split(".")[0]: found for name, found in inspect.registered("rate_limit").items()}
 print(json.dumps([queues, limits]))
 """
 MAKE = """

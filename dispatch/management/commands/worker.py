@@ -1,5 +1,4 @@
 import os
-import socket
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -15,7 +14,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--threads", type=int, default=8, help="Tasks at a time (default 8).")
         parser.add_argument("--connections", default="", help="Only these, by name, with commas; default: by REGION.")
-        parser.add_argument("--name", default=f"worker-{os.getpid()}", help="Name before the @ (default: by pid).")
+        parser.add_argument("--name", default=f"worker-{os.getpid()}", help="How its name begins (default: by pid).")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = [name for name in options["connections"].split(",") if name]
@@ -25,12 +24,11 @@ class Command(BaseCommand):
             "worker",
             "--pool=threads",
             f"--concurrency={options['threads']}",
-            f"--hostname={options['name']}@{socket.gethostname()}",
             "--without-gossip",
             "--without-mingle",
             "--loglevel=WARNING",
         ]
         try:
-            start(names, arguments)
+            start(names, options["name"], arguments)
         except ValueError as error:
             raise CommandError(str(error)) from None

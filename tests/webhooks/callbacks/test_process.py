@@ -4,10 +4,8 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from django.db import connections
 from django.utils import timezone
 
 from dispatch import transitions
@@ -15,7 +13,7 @@ from dispatch.states import State
 from dispatch.transitions import Change
 from sendmsg.accounts.models import Account
 from tests.faults import FaultServer, Wire, answer
-from tests.stack.processes import Process
+from tests.stack.processes import Process, database_urls
 from tests.waiting import eventually
 from tests.webhooks.callbacks.driving import make_endpoint, sent_message, told, verified
 from webhooks.callbacks.models import Callback
@@ -34,13 +32,7 @@ def pump(tmp_path: Path) -> Iterator[Process]:
 
 
 def environment() -> dict[str, str]:
-    names = {"default": "DATABASE_URL", "logs": "LOGS_DATABASE_URL"}
-    urls = {}
-    for alias, name in names.items():
-        config: dict[str, Any] = connections[alias].settings_dict
-        login = f"{config['USER']}:{config['PASSWORD']}" if config["PASSWORD"] else config["USER"]
-        urls[name] = f"postgresql://{login}@{config['HOST']}:{config['PORT']}/{config['NAME']}"
-    return {**urls, "CALLBACKS_ALLOW_HTTP": "true", "CALLBACKS_ALLOW_PRIVATE": "true"}
+    return {**database_urls(), "CALLBACKS_ALLOW_HTTP": "true", "CALLBACKS_ALLOW_PRIVATE": "true"}
 
 
 class Forgetful:
