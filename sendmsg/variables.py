@@ -78,9 +78,12 @@ VARIABLES: Final = (
         "The mail server: smtp://, smtp+tls:// or smtp+ssl://; empty: localhost.",
     ),
     Variable("EMAIL_FROM", optional_text, "sendmsg@localhost", "Whom our mail is from."),
+    Variable(
         "FLOWER_BASIC_AUTH",
         optional(logins),
+        "",
         "What Flower asks for, user:password, several with commas; it refuses to start without.",
+    ),
     Variable(
         "DEFAULT_VALIDITY", seconds(60, 604_800), "86400", "Seconds a message may be tried when it names no valid_for."
     ),
