@@ -56,6 +56,7 @@ check: .venv/.test ## Lint, types, imports, migrations, deployment settings, Ope
 	@$(PRODUCTION) $(PY) -m mypy
 	@$(PRODUCTION) .venv/bin/lint-imports
 	@$(PRODUCTION) $(PY) manage.py makemigrations --check --dry-run
+	@$(PRODUCTION) DJANGO_SETTINGS_MODULE=sendmsg.settings $(PY) -m tests.migrations.rules
 	@$(PRODUCTION) $(PY) manage.py check --deploy --fail-level WARNING
 	@$(PRODUCTION) $(PY) manage.py spectacular --validate --fail-on-warn --file /dev/null
 
