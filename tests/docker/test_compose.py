@@ -36,6 +36,8 @@ every_service = pytest.mark.parametrize("name", sorted(services()))
 every_service_of_ours = pytest.mark.parametrize("name", sorted(our_services()))
 ONCE = {"migrate"}
 """Services that do one thing and end."""
+INSTEAD = {"alerts"}
+"""Processes whose work another service does here: Alertmanager's."""
 UNCHECKED = ONCE | {"otel-collector"}
 """Services that nothing can ask from inside."""
 
@@ -183,7 +185,7 @@ def test_every_process_that_runs_for_ever_is_a_service() -> None:
     running = [service.get("command", []) for name, service in our_services().items() if name not in ONCE]
     started = {word for command in running for word, _ in manage(command)}
 
-    assert started - COMING == wanted
+    assert started - COMING == wanted - COMING - INSTEAD
 
 
 def test_workers_are_of_regions_and_drain_before_they_are_killed() -> None:
@@ -230,6 +232,23 @@ def test_ports_are_open_on_this_host_only_and_as_the_docs_have_them() -> None:
     assert found == shown
     for port in ("8000", "5555"):
         assert any(f":{port}" in row[1] or f"--port {port}" in row[1] for row in README.rows("Process"))
+
+
+@pytest.mark.skipif("./prometheus" in COMING, reason="there is no configuration of Prometheus yet")
+def test_prometheus_finds_every_process_and_server() -> None:
+    [found] = documents(DOCKER / "prometheus/prometheus.yml")
+    scraped: set[tuple[str, str]] = set()
+    for job in found["scrape_configs"]:
+        for group in job.get("static_configs", ()):
+            scraped |= {tuple(target.split(":")) for target in group["targets"]}
+        for group in job.get("dns_sd_configs", ()):
+            scraped |= {(name, str(group["port"])) for name in group["names"]}
+    pumps = {name for name in our_services() if name not in ONCE | {"web", "flower"}}
+    port = our_services()["relay"]["environment"]["METRICS_PORT"]
+
+    assert scraped == {("web", "8000"), ("rabbitmq", "15692"), *((name, port) for name in pumps)}
+    secrets = {job["authorization"]["credentials_file"] for job in found["scrape_configs"] if "authorization" in job}
+    assert secrets == {f"/run/secrets/{secret}" for secret in services()["prometheus"]["secrets"]}
 
 
 def test_flower_has_its_password_and_nobody_else() -> None:

@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -238,6 +239,13 @@ def test_what_lags_is_scaled_by_the_age_of_what_waits() -> None:
     for rule in rules:
         assert rule["seriesQuery"] == rule["name"]["as"]
         assert rule["seriesQuery"] in rule["metricsQuery"]
+
+
+@pytest.mark.skipif("measure" in COMING, reason="nothing measures yet")
+def test_what_is_scaled_by_is_measured() -> None:
+    gauges = import_module("sendmsg.telemetry.gauges").GAUGES
+    rules = documents(FOLDER / "prometheus-adapter.yaml")[0]["rules"]["external"]
+    assert {rule["seriesQuery"] for rule in rules} <= set(gauges)
 
 
 def test_what_there_is_more_of_is_never_all_taken_at_once() -> None:
