@@ -10,8 +10,9 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 from dispatch.worker import DRAIN_WITHIN
-from sendmsg import __version__, gunicorn
+from sendmsg import __version__
 from sendmsg.environment import read_environment
+from sendmsg.management.commands.web import KILL_AFTER
 from sendmsg.variables import VARIABLES
 from tests.docker.files import (
     COMING,
@@ -169,32 +170,32 @@ def test_its_settings_can_be_read(name: str, tmp_path: Path, monkeypatch: pytest
 
 @every_service_of_ours
 def test_its_command_exists_with_its_flags(name: str) -> None:
-    command = our_services()[name].get("command", [])
+    command = our_services()[name]["command"]
+    assert list(manage(command))
     for word, flags in manage(command):
         if word in COMING:
             continue
         app = get_commands()[word]
         loaded: Any = load_command_class(app, word) if isinstance(app, str) else app
         assert set(flags) <= flags_of(loaded.create_parser("manage.py", word))
-    assert command or name == "web"
 
 
 def test_every_process_that_runs_for_ever_is_a_service() -> None:
     rows = DOCS["commands"].rows("Command", section="That run for ever")
     wanted = {code.removeprefix("manage.py ") for code in codes(rows)}
-    running = [service.get("command", []) for name, service in our_services().items() if name not in ONCE]
+    running = [service["command"] for name, service in our_services().items() if name not in ONCE]
     started = {word for command in running for word, _ in manage(command)}
 
     assert started - COMING == wanted - COMING - INSTEAD
 
 
 def test_workers_are_of_regions_and_drain_before_they_are_killed() -> None:
-    workers = {name: service for name, service in our_services().items() if "worker" in service.get("command", ())}
+    workers = {name: service for name, service in our_services().items() if "worker" in service["command"]}
     grace = {name: int(service["stop_grace_period"].removesuffix("s")) for name, service in our_services().items()}
 
     assert len({service["environment"]["REGION"] for service in workers.values()}) == len(workers) > 1
     assert all(grace[name] > DRAIN_WITHIN for name in workers)
-    assert grace["web"] > gunicorn.graceful_timeout
+    assert grace["web"] > KILL_AFTER
 
 
 @every_service_of_ours
