@@ -17,6 +17,7 @@ MAX_TEXT_LENGTH: Final = 32
 MAX_DIGITS: Final = 15
 """Digits of an number with its country code (ITU-T E.164 §6); phonenumbers knows longer ones."""
 
+_WITHIN: Final = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
 _SEPARATORS: Final = str.maketrans("", "", " -().")
 # Only ASCII digits: `\d` and phonenumbers also take the digits of every other script.
 _DIGITS: Final = re.compile(r"[0-9]+")
@@ -56,6 +57,11 @@ def mask(number: str) -> str:
     if len(number) >= 9:
         return f"{number[:3]}****{number[-2:]}"
     return "****"
+
+
+def mask_within(text: str) -> str:
+    """`text` with every number that stands in it masked."""
+    return _WITHIN.sub(lambda found: mask(found[0]), text)
 
 
 def _compact(text: str) -> str:

@@ -22,7 +22,7 @@ from dispatch.admin.messages import short
 from dispatch.bulk import broadcasts
 from dispatch.models import Broadcast
 from dispatch.vocabulary import BroadcastState
-from sendmsg.admin import BigTableAdmin, ReadOnly, badge
+from sendmsg.admin import BigTableAdmin, Discreet, ReadOnly, badge
 
 REFRESH = 5  # seconds after which the page of one that is not over is read again
 DONE = {"pause": "Paused", "resume": "Resumed", "cancel": "Canceled"}
@@ -34,7 +34,7 @@ OFFERED = {
 
 
 @admin.register(Broadcast)
-class BroadcastAdmin(ReadOnly, Uploading, BigTableAdmin):
+class BroadcastAdmin(ReadOnly, Uploading, Discreet, BigTableAdmin):
     list_display = (
         "short_id",
         "name",
@@ -57,6 +57,7 @@ class BroadcastAdmin(ReadOnly, Uploading, BigTableAdmin):
         ("Times (UTC)", {"fields": ("created_at", "send_at", "expires_at", "finished_at")}),
     )
     readonly_fields = ("id", "mode", "status", "progress", "text", "reasons")
+    texts = ("text",)
 
     def has_handle_permission(self, request: HttpRequest) -> bool:
         """Whoever may change broadcasts may pause, resume and cancel them; nobody edits one."""

@@ -17,9 +17,9 @@ from dispatch import history
 from dispatch.admin import health
 from dispatch.admin.connection_form import ConnectionForm
 from dispatch.admin.health import HealthList
-from dispatch.admin.pausing import Pausing
+from dispatch.admin.operating import Operating
 from dispatch.models import Attempt, Connection, Message, ProviderReference, Route
-from sendmsg.admin import BigTableAdmin
+from sendmsg.admin import Audited
 from sendmsg.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -39,10 +39,11 @@ WHATSAPP: Any = ("WhatsApp texts outside the 24-hour window", {"fields": ("whats
 
 
 @admin.register(Connection)
-class ConnectionAdmin(Pausing, _Admin):
+class ConnectionAdmin(Operating, Audited, _Admin):
     """Connections: made and tuned here. One that has been used is switched off, never deleted."""
 
     form = ConnectionForm
+    unsaid = ("new_credentials",)
     list_display = ("name", "status", "doing", "provider", "share", "rate", "concurrency", "region", "keys")
     list_filter = ("enabled", "sandbox", "provider")
     show_full_result_count = False
@@ -55,7 +56,6 @@ class ConnectionAdmin(Pausing, _Admin):
         WHATSAPP,
         ("Times (UTC)", {"fields": ("created_at", "updated_at")}),
     )
-    Media = BigTableAdmin.Media
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Connection]:
         """Without credentials: they are read where they are needed, and one that can't be read breaks no page."""
@@ -65,9 +65,10 @@ class ConnectionAdmin(Pausing, _Admin):
         return HealthList
 
     def get_fieldsets(self, request: HttpRequest, obj: Connection | None = None) -> Any:
-        """A new one has nothing to show yet."""
+        """A new one has nothing to show yet; of credentials, whoever may not change them sees not even the names."""
         if obj is not None:
-            return self.fieldsets
+            may = self.has_change_permission(request, obj)
+            return [part for part in self.fieldsets if may or part[0] != "Credentials"]
         return [(None, {"fields": ("name", "provider", "base_url", "new_credentials")}), USE, UNKNOWN, WHATSAPP]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Connection | None = None) -> tuple[str, ...]:

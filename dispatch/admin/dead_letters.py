@@ -3,7 +3,6 @@
 Nobody edits one; what can be done with them is in `dispatch.admin.handling`.
 """
 
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,15 +19,13 @@ from dispatch.admin.handling import Handling
 from dispatch.admin.messages import link, short
 from dispatch.models import Attempt, DeadLetter, Message
 from dispatch.vocabulary import LetterState
-from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from sendmsg.admin import BigTableAdmin, Discreet, ReadOnly, as_uuid, badge
 
 MAX_ATTEMPTS = 20  # beside each other; the message's own page has all
-# A webhook that can't be read is kept as it came, and may name a recipient. Digits inside of an id are no number.
-NUMBER = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")
 
 
 @admin.register(DeadLetter)
-class DeadLetterAdmin(ReadOnly, Handling, BigTableAdmin):
+class DeadLetterAdmin(ReadOnly, Handling, Discreet, BigTableAdmin):
     list_display = (
         "short_id",
         "reason",
@@ -54,11 +51,12 @@ class DeadLetterAdmin(ReadOnly, Handling, BigTableAdmin):
     search_fields = ("message",)
     search_help_text = "The whole id of a message."
     fieldsets = (
-        (None, {"fields": ("reason", "detail", "about", "account", "connection", "recipient", "queue", "content")}),
+        (None, {"fields": ("reason", "said", "about", "account", "connection", "recipient", "queue", "content")}),
         ("Handling", {"fields": ("status", "handled_at", "handled_by", "note")}),
         ("Times (UTC)", {"fields": ("created_at",)}),
     )
-    readonly_fields = ("about", "recipient", "content", "status", "created_at")
+    readonly_fields = ("said", "about", "recipient", "content", "status", "created_at")
+    texts = ("content",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[DeadLetter]:
         """With accounts, messages and connections, without bodies and secrets."""
@@ -108,8 +106,12 @@ class DeadLetterAdmin(ReadOnly, Handling, BigTableAdmin):
         """What arrived; of whole numbers only as much as anywhere else."""
         if not letter.task:
             return "-"
-        text = NUMBER.sub(lambda found: numbers.mask(found[0]), letter.task)
-        return format_html('<div class="verbatim">{}</div>', text)
+        return format_html('<div class="verbatim">{}</div>', numbers.mask_within(letter.task))
+
+    @admin.display(description="detail")
+    def said(self, letter: DeadLetter) -> str:
+        """In the provider's words, which may repeat a number."""
+        return numbers.mask_within(letter.detail) or "-"
 
 
 def _side_by_side(message: Message) -> list[tuple[str, list[str | SafeString]]]:
@@ -130,5 +132,5 @@ _FACTS: Sequence[tuple[str, Any]] = (
     ("Took", _took),
     ("Outcome", lambda attempt: badge(attempt.outcome) if attempt.outcome else "under way"),
     ("Code", lambda attempt: attempt.code or "-"),
-    ("Detail", lambda attempt: attempt.detail or "-"),
+    ("Detail", lambda attempt: numbers.mask_within(attempt.detail) or "-"),
 )

@@ -9,7 +9,7 @@ from django.http import HttpRequest
 
 from dispatch.admin.route_form import RouteForm, StepFormset
 from dispatch.models import Connection, Route, RouteStep
-from sendmsg.admin import BigTableAdmin
+from sendmsg.admin import Audited
 
 if TYPE_CHECKING:
     _Admin = admin.ModelAdmin[Route]
@@ -39,7 +39,7 @@ class StepInline(_Inline):
 
 
 @admin.register(Route)
-class RouteAdmin(_Admin):
+class RouteAdmin(Audited, _Admin):
     form = RouteForm
     inlines = (StepInline,)
     list_display = ("position", "name", "enabled", "account", "channel", "conditions", "ways")
@@ -60,7 +60,6 @@ class RouteAdmin(_Admin):
         ),
         ("When a message does not arrive", {"fields": ("reroute_undelivered",)}),
     )
-    Media = BigTableAdmin.Media
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Route]:
         """With the names of the steps' connections."""

@@ -5,6 +5,7 @@ from dispatch.models.broadcasts import Broadcast, BroadcastDraft
 from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, ConnectionEvent
 from dispatch.models.dead_letters import DeadLetter
 from dispatch.models.messages import Attempt, Message, ProviderReference
+from dispatch.models.minutes import Minute
 from dispatch.models.routes import Route, RouteStep
 from dispatch.models.suppressions import Suppression, WhatsAppWindow
 
@@ -20,6 +21,7 @@ __all__ = [
     "DeadLetter",
     "Listener",
     "Message",
+    "Minute",
     "ProviderReference",
     "Route",
     "RouteStep",

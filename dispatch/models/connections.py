@@ -78,6 +78,7 @@ class Connection(models.Model):
 
     class Meta:
         ordering = ("name",)
+        permissions = [("operate_connection", "Can pause, resume and weigh connections")]
 
     def __str__(self) -> str:
         return self.name

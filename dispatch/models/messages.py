@@ -79,6 +79,7 @@ class Message(models.Model):
 
     class Meta:
         ordering = ("-id",)
+        permissions = [("read_text", "Can read what messages say")]
         indexes = [
             models.Index(
                 fields=["lane", "priority", "account", "due_at"],

@@ -13,8 +13,10 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 
+from sendmsg.accounts import user_admin  # noqa: F401  registers users and roles
 from sendmsg.accounts.models import Account, ApiKey
 from sendmsg.accounts.scopes import Scope
+from sendmsg.admin import Audited
 
 if TYPE_CHECKING:
     _AccountBase = admin.ModelAdmin[Account]
@@ -26,7 +28,7 @@ else:
 
 
 @admin.register(Account)
-class AccountAdmin(_AccountBase):
+class AccountAdmin(Audited, _AccountBase):
     """Accounts: created and renamed here; deleted only while nothing belongs to them."""
 
     list_display = ("name", "default_sender", "created_at")

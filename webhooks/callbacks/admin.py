@@ -3,7 +3,6 @@
 No page has a secret.
 """
 
-import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -24,7 +23,6 @@ from webhooks.callbacks.vocabulary import CallbackState, DisabledReason, Endpoin
 
 Done = TypeVar("Done")
 
-NUMBER = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
 SHOWN = 60  # characters of a URL in a list
 
 

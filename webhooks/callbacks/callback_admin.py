@@ -3,7 +3,6 @@
 What a callback says is shown with its numbers masked, as everywhere.
 """
 
-import re
 from typing import Any
 
 from django.contrib import admin
@@ -17,13 +16,12 @@ from dispatch import numbers
 from dispatch.admin.ages import AgeFilter, DayFilter
 from dispatch.admin.filters import AccountFilter
 from dispatch.admin.messages import link, short
-from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from sendmsg.admin import BigTableAdmin, Discreet, ReadOnly, as_uuid, badge
 from webhooks.callbacks import replays
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.signing import name_of
 from webhooks.callbacks.vocabulary import EndpointState
 
-NUMBER = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
 SHOWN = 60  # characters of a URL in a list
 
 
@@ -38,7 +36,7 @@ class EndpointAccountFilter(AccountFilter):
 
 
 @admin.register(Callback)
-class CallbackAdmin(ReadOnly, BigTableAdmin):
+class CallbackAdmin(ReadOnly, Discreet, BigTableAdmin):
     list_display = (
         "short_id",
         "type",
@@ -61,6 +59,7 @@ class CallbackAdmin(ReadOnly, BigTableAdmin):
         ("Times (UTC)", {"fields": ("happened_at", "created_at")}),
     )
     readonly_fields = ("webhook_id", "about", "content", "status", "answer", "created_at")
+    texts = ("content", "answer")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Callback]:
         """With their endpoints, without the endpoints' secrets."""
@@ -120,5 +119,4 @@ class CallbackAdmin(ReadOnly, BigTableAdmin):
 
 
 def _verbatim(text: str) -> SafeString:
-    masked = NUMBER.sub(lambda found: numbers.mask(found[0]), text)
-    return format_html('<div class="verbatim">{}</div>', masked)
+    return format_html('<div class="verbatim">{}</div>', numbers.mask_within(text))

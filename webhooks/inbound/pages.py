@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from dispatch import numbers
 from dispatch.admin.filters import AccountFilter, ConnectionFilter, ModeFilter
 from dispatch.models import Connection
-from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid
+from sendmsg.admin import Audited, BigTableAdmin, Discreet, ReadOnly, as_uuid
 from webhooks.inbound import reading
 from webhooks.models import Inbound, InboundNumber
 
@@ -33,7 +33,7 @@ class OwnedFilter(admin.SimpleListFilter):
 
 
 @admin.register(Inbound)
-class InboundAdmin(ReadOnly, BigTableAdmin):
+class InboundAdmin(ReadOnly, Discreet, BigTableAdmin):
     list_display = ("id", "account", "connection", "channel", "from_whom", "to", "keyword", "received_at")
     list_filter = ("keyword", OwnedFilter, ModeFilter, AccountFilter, ConnectionFilter)
     search_fields = ("provider_id",)
@@ -54,6 +54,7 @@ class InboundAdmin(ReadOnly, BigTableAdmin):
         "created_at",
     )
     readonly_fields = ("from_whom",)
+    texts = ("body", "media")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Inbound]:
         """With accounts and connections, without the connections' secrets."""
@@ -87,7 +88,7 @@ class NumberForm(_NumberForm):
 
 
 @admin.register(InboundNumber)
-class InboundNumberAdmin(_NumberAdmin):
+class InboundNumberAdmin(Audited, _NumberAdmin):
     form = NumberForm
     list_display = ("number", "connection", "account")
     list_filter = (ConnectionFilter,)

@@ -81,6 +81,15 @@ def test_an_empty_field_keeps_the_credentials(admin_client: Client) -> None:
     assert "credentials" not in LogEntry.objects.get().change_message.lower()
 
 
+def test_a_change_is_written_down_with_what_was_before(admin_client: Client) -> None:
+    row = make_connection("line", weight=100)
+
+    post(admin_client, page_of(row), weight="7", rate="2.5", new_credentials='{"api_key": "newer"}')
+
+    changes = "Base URL: http://127.0.0.1:1 → https://sms.example, Credentials, Weight: 100 → 7 and Rate: empty → 2.5"
+    assert LogEntry.objects.get().get_change_message() == f"Changed {changes}."
+
+
 def test_new_credentials_replace_the_old(admin_client: Client) -> None:
     row = make_connection("line", credentials=SECRETS)
 
@@ -357,15 +366,30 @@ class TestSwitches:
         assert row.paused_at is None
         assert list(ConnectionEvent.objects.values_list("change", "by")) == [("resumed", "admin"), ("paused", "eve")]
 
+    def test_a_weight_is_asked_for_and_is_in_both_histories(self, admin_client: Client) -> None:
+        row = make_connection("line", weight=100)
+
+        assert "weight 100" in self.act(admin_client, "weigh", row).text
+        assert self.act(admin_client, "weigh", row, weight="-1").context["form"].errors
+        assert self.act(admin_client, "weigh", row, weight="32768").context["form"].errors
+        assert "Weighed: line." in self.act(admin_client, "weigh", row, weight="30").text
+
+        row.refresh_from_db()
+        assert row.weight == 30
+        assert list(ConnectionEvent.objects.values_list("change", "by", "reason")) == [
+            ("weighed", "admin", "100 to 30")
+        ]
+        assert LogEntry.objects.get().change_message == "Weight: 100 → 30."
+
     def test_its_page_offers_what_is_of_use(self, admin_client: Client) -> None:
         row = make_connection("line")
 
         def offered() -> list[str]:
             return [name for name, _ in admin_client.get(page_of(row)).context["switches"]]
 
-        assert offered() == ["pause"]
+        assert offered() == ["pause", "weigh"]
         history.pause(row, "eve", "holidays")
-        assert offered() == ["resume"]
+        assert offered() == ["resume", "weigh"]
 
     def test_many_can_not_be_deleted(self, admin_client: Client) -> None:
         self.act(admin_client, "delete_selected", make_connection("line"), post="yes")
