@@ -21,6 +21,7 @@ from django.utils import timezone
 
 from dispatch import breaker, directory, pacing
 from dispatch.directory import Entry
+from dispatch.minutes import Keeper
 from dispatch.pacing import Pace, Wish
 from dispatch.providers import registry
 from dispatch.providers.base import Provider, Report
@@ -46,11 +47,13 @@ class ReconcilePump(Pump):
         super().__init__()
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="enquiry")
         self._since: dict[int, datetime] = {}  # connection → from when on its messages may not be waited for yet
+        self._count_minutes = Keeper()  # here, because this process has the time
         self._quiet: dict[int, float] = {}  # connection → when to ask it again, steady clock
 
     def step(self) -> int:
         entries = sorted(directory.entries().values(), key=lambda entry: entry.id)
         now = timezone.now()
+        self._count_minutes()
         ended = sum(enquiries.end_overdue(entry.id, now) for entry in entries)
         askable = [entry for entry in entries if self._may_ask(entry)]
         throttled = pacing.paused(entry.name for entry in askable)
