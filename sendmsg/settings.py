@@ -56,6 +56,7 @@ MIDDLEWARE = [
     "django.middleware.gzip.GZipMiddleware",  # for whoever accepts it; hides the length of what it compresses
     "django.middleware.security.SecurityMiddleware",
     "sendmsg.api.parsing.ChunkedBodyMiddleware",
+    "sendmsg.policy.ContentPolicyMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -67,6 +68,7 @@ MIDDLEWARE = [
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "sendmsg/templates"],  # before the admin's own, which stands first among the apps
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [

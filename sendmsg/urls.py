@@ -12,6 +12,7 @@ urlpatterns = [
     path("v1/", include("webhooks.api_urls")),
     path("v1/", include("webhooks.callbacks.urls")),
     path("webhooks/", include("webhooks.urls")),
+    path("admin/", include("dispatch.admin.urls")),
     path("admin/", admin.site.urls),
     path("docs", SpectacularSwaggerView.as_view(url_name="openapi"), name="docs"),
     path("openapi.json", SpectacularJSONAPIView.as_view(), name="openapi"),

@@ -8,10 +8,13 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from dispatch.admin import finding
 from dispatch.admin.filters import ConnectionFilter
 from dispatch.admin.messages import MessageAdmin, link
+from dispatch.admin.story import SOURCES
 from dispatch.models import Connection, Message
 from sendmsg.admin import BigTableAdmin, ReadOnly, as_uuid, badge
+from webhooks import found, story
 from webhooks.callbacks import admin as endpoints  # noqa: F401  registers clients' endpoints
 from webhooks.callbacks import callback_admin  # noqa: F401  registers what they are told
 from webhooks.inbound import pages  # noqa: F401  registers what people sent to us
@@ -46,6 +49,8 @@ class ReceiptInline(ReadOnly, _ReceiptInline):
 
 
 MessageAdmin.inlines.append(ReceiptInline)
+SOURCES += [story.receipts, story.callbacks]
+finding.KINDS.extend(found.KINDS)
 
 
 @admin.register(Receipt)

@@ -18,9 +18,11 @@ from dispatch import numbers
 from dispatch.admin.ages import AgeFilter, DayFilter
 from dispatch.admin.filters import BroadcastFilter, ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
 from dispatch.admin.search import matching
+from dispatch.admin.story import story
 from dispatch.admin.timeline import timeline
-from dispatch.models import Attempt, Message
-from sendmsg.admin import BigTableAdmin, ReadOnly, badge
+from dispatch.models import Attempt, DeadLetter, Message
+from dispatch.vocabulary import LetterState
+from sendmsg.admin import BigTableAdmin, Discreet, ReadOnly, badge
 
 if TYPE_CHECKING:
     _AttemptInline = admin.TabularInline[Attempt, Message]
@@ -43,8 +45,8 @@ def short(message_id: UUID) -> str:
 
 class AttemptInline(ReadOnly, _AttemptInline):
     model = Attempt
-    fields = ("number", "connection", "started_at", "took", "result", "code", "detail")
-    readonly_fields = ("took", "result")
+    fields = ("number", "connection", "started_at", "took", "result", "code", "said")
+    readonly_fields = ("took", "result", "said")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Attempt]:
         """With their connections, without the connections' secrets."""
@@ -61,9 +63,14 @@ class AttemptInline(ReadOnly, _AttemptInline):
     def result(self, attempt: Attempt) -> str | SafeString:
         return badge(attempt.outcome) if attempt.outcome else "under way"
 
+    @admin.display(description="detail")
+    def said(self, attempt: Attempt) -> str:
+        """In the provider's words, which may repeat a number."""
+        return numbers.mask_within(attempt.detail) or "-"
+
 
 @admin.register(Message)
-class MessageAdmin(ReadOnly, BigTableAdmin):
+class MessageAdmin(ReadOnly, Discreet, BigTableAdmin):
     """The messages of all accounts."""
 
     list_display = ("short_id", "account", "recipient", "channel", "status", "connection", "error_code", "created_at")
@@ -87,13 +94,14 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     fieldsets = (
         (None, {"fields": ("id", "account", "mode", "status", "connection", "provider_ids")}),
         ("Content", {"fields": ("channel", "recipient", "sender", "text", "size", "client_reference", "metadata")}),
-        ("Delivery", {"fields": ("priority", "tries", "doubt", "chosen_connection", "error_code", "error_detail")}),
+        ("Delivery", {"fields": ("priority", "tries", "doubt", "chosen_connection", "error_code", "error_said")}),
         (
             "Times (UTC)",
             {"fields": ("created_at", "send_at", "due_at", "lease_until", "expires_at", "updated_at")},
         ),
     )
-    readonly_fields = ("id", "mode", "status", "provider_ids", "recipient", "text", "size", "doubt")
+    readonly_fields = ("id", "mode", "status", "provider_ids", "recipient", "text", "size", "doubt", "error_said")
+    texts = ("text", "metadata")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Message]:
         """With accounts and connections, without the connections' secrets: decrypting them costs, and may fail."""
@@ -110,8 +118,17 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     def render_change_form(
         self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        context["timeline"] = timeline(context["original"])
+        message: Message = context["original"]
+        context["timeline"] = timeline(message)
+        context["story"] = story(message, context["timeline"])
+        context["letter"] = self._open_letter(request, message)
         return super().render_change_form(request, context, *args, **kwargs)
+
+    def _open_letter(self, request: HttpRequest, message: Message) -> DeadLetter | None:
+        """The letter to replay or discard it by; None if there is none, or it is not for this user."""
+        if not request.user.has_perm("dispatch.change_deadletter"):
+            return None
+        return message.dead_letters.filter(state=LetterState.OPEN).only("id").first()
 
     @admin.display(description="id")
     def short_id(self, message: Message) -> SafeString:
@@ -140,6 +157,10 @@ class MessageAdmin(ReadOnly, BigTableAdmin):
     @admin.display(description="in doubt")
     def doubt(self, message: Message) -> str:
         return "yes: an attempt that nobody knows the outcome of may have sent it" if message.in_doubt else "no"
+
+    @admin.display(description="error detail")
+    def error_said(self, message: Message) -> str:
+        return numbers.mask_within(message.error_detail) or "-"
 
     @admin.display(description="provider's ids")
     def provider_ids(self, message: Message) -> str:

@@ -21,8 +21,8 @@ def matching(term: str) -> QuerySet[Message, Any]:
     found = [everywhere.filter(client_reference=term).exclude(client_reference="").values("id")]
     if (message_id := as_uuid(term)) is not None:
         found.append(_by_id(message_id))
-    if (number := _number(term)) is not None:
-        found.append(everywhere.filter(to=number).values("id"))
+    if (to := number(term)) is not None:
+        found.append(everywhere.filter(to=to).values("id"))
     return found[0].union(*found[1:], all=True) if len(found) > 1 else found[0]
 
 
@@ -30,7 +30,7 @@ def _by_id(message_id: UUID) -> QuerySet[Message, Any]:
     return Message.objects.filter(id=message_id).order_by().values("id")
 
 
-def _number(term: str) -> str | None:
+def number(term: str) -> str | None:
     """`term` as a number; a plus that an address bar turned into a space is put back."""
     try:
         return numbers.normalise(term if term.startswith("+") else f"+{term}")

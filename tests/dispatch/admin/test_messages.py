@@ -244,7 +244,7 @@ class TestWhatAPageCosts:
         for number in range(2, 20):
             make_attempt(message, number=number, connection_id=make_connection(f"line-{number}").id)
 
-        assert queries(admin_client, page_of(message)) == for_one <= 8
+        assert queries(admin_client, page_of(message)) == for_one <= 12
 
     def test_no_query_counts_or_lists_without_a_bound(self, admin_client: Client, acme: Account) -> None:
         make_message(acme)
