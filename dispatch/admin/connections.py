@@ -78,8 +78,11 @@ class ConnectionAdmin(Operating, Audited, _Admin):
         return ("name", "provider", "webhook_url", "used_by", "stored", "created_at", "updated_at")
 
     def has_delete_permission(self, request: HttpRequest, obj: Connection | None = None) -> bool:
-        """Whoever may, while nothing refers to it."""
-        return super().has_delete_permission(request, obj) and not (obj and _is_used(obj))
+        """Whoever may, while nothing refers to it. Only its deletion looks through everything for that."""
+        if not super().has_delete_permission(request, obj):
+            return False
+        deleting = request.path.endswith("/delete/")
+        return obj is None or not (_is_used(obj) if deleting else _has_sent(obj))
 
     @method_decorator(sensitive_post_parameters("new_credentials"))
     def changeform_view(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
@@ -145,6 +148,11 @@ class ConnectionAdmin(Operating, Audited, _Admin):
         except ConfigurationError as error:
             return f"{error.detail}: enter them anew."
         return ", ".join(names) or "-"
+
+
+def _has_sent(connection: Connection) -> bool:
+    """By an index, for every look at its page."""
+    return ProviderReference.objects.filter(connection=connection).exists()
 
 
 def _is_used(connection: Connection) -> bool:

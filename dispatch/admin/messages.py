@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django.utils.safestring import SafeString
 from dispatch import numbers
 from dispatch.admin.ages import AgeFilter, DayFilter
 from dispatch.admin.filters import BroadcastFilter, ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
+from dispatch.admin.recent import MessageList
 from dispatch.admin.search import matching
 from dispatch.admin.story import story
 from dispatch.admin.timeline import timeline
@@ -109,6 +111,9 @@ class MessageAdmin(ReadOnly, Discreet, BigTableAdmin):
         return rows.select_related("account", "connection", "chosen_connection").defer(
             "connection__credentials", "chosen_connection__credentials"
         )
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        return MessageList
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Message], search_term: str

@@ -1,4 +1,4 @@
-"""Installs RabbitMQ and its kin on Debian and Ubuntu where the user is root, and starts no service by that."""
+"""Installs packages on Debian and Ubuntu where the user is root, RabbitMQ above all, and starts no service by that."""
 
 import contextlib
 import os
@@ -21,19 +21,21 @@ def can_install() -> bool:
     return os.geteuid() == 0 and shutil.which("apt-get") is not None
 
 
-def install(package: str = PACKAGE) -> None:
-    """Install it. Raises `NoServer` when apt-get can't."""
-    print(f"installing {package} by apt-get; this takes a minute, once", file=sys.stderr, flush=True)
+def install(*packages: str) -> None:
+    """Install these, or else the server. Raises `NoServer` when apt-get can't."""
+    wanted = packages or (PACKAGE,)
+    named = " and ".join(wanted)
+    print(f"installing {named} by apt-get; this takes a minute, once", file=sys.stderr, flush=True)
     with services_kept_stopped(POLICY):
-        done = _apt_get("install", *OPTIONS, package)
+        done = _apt_get("install", *OPTIONS, *wanted)
         if done.returncode != 0:  # a fresh machine has no package lists, an old one stale ones
             _apt_get("update", "--quiet=2")
-            done = _apt_get("install", *OPTIONS, package)
+            done = _apt_get("install", *OPTIONS, *wanted)
     if done.returncode != 0:
         reason = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
-        raise NoServer(f"apt-get can't install {package}: {reason[0]}")
+        raise NoServer(f"apt-get can't install {named}: {reason[0]}")
     if shutil.which("systemctl") is not None:  # nor at the next boot
-        subprocess.run(["systemctl", "disable", "--quiet", package], capture_output=True, check=False)
+        subprocess.run(["systemctl", "disable", "--quiet", *wanted], capture_output=True, check=False)
 
 
 @contextlib.contextmanager

@@ -170,8 +170,8 @@ def test_a_connection_that_was_used_can_not_be_deleted(admin_client: Client, acm
     message = make_message(acme, state, connection=row)
     if state is State.SENT:
         make_reference(message)
+        assert "deletelink" not in admin_client.get(page_of(row)).text
 
-    assert "deletelink" not in admin_client.get(page_of(row)).text
     assert admin_client.post(page_of(row, "delete"), {"post": "yes"}).status_code == 403
     assert Connection.objects.exists()
 
