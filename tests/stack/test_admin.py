@@ -61,7 +61,8 @@ def chrome() -> Iterator[Chrome]:
 
 def complaints(chrome: Chrome) -> list[str]:
     """What the browser found fault with: scripts and styles that the policy forbids, files that are missing."""
-    return [entry["message"] for entry in chrome.get_log("browser") if entry["level"] == "SEVERE"]
+    log: list[dict[str, Any]] = chrome.get_log("browser")  # type: ignore[no-untyped-call]
+    return [entry["message"] for entry in log if entry["level"] == "SEVERE"]
 
 
 @contextmanager
@@ -80,7 +81,7 @@ def leads_on(chrome: Chrome) -> Iterator[None]:
 
 
 def run(chrome: Chrome, script: str) -> Any:
-    return chrome.execute_script(script)  # type: ignore[no-untyped-call]
+    return chrome.execute_script(script)
 
 
 def log_in(chrome: Chrome, stack: Stack, name: str) -> None:

@@ -51,7 +51,7 @@ FROM dispatch_message WHERE state = 'failed'
 @pytest.fixture
 def rare(acme: Account) -> Iterator[Connection]:
     """A connection without any message, beside one with a great many."""
-    values = {"account": str(acme.id), "used": make_connection().pk, "rows": ROWS}
+    values: dict[str, Any] = {"account": str(acme.id), "used": make_connection().pk, "rows": ROWS}
     with connection.cursor() as cursor:
         cursor.execute("SET LOCAL statement_timeout = 0")  # a busy machine fills slowly
         cursor.execute(FILL, values)
