@@ -17,7 +17,8 @@ MAX_TEXT_LENGTH: Final = 32
 MAX_DIGITS: Final = 15
 """Digits of an number with its country code (ITU-T E.164 §6); phonenumbers knows longer ones."""
 
-_WITHIN: Final = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
+# Digits inside of an id are no number; behind the plus of an encoded form they are.
+_WITHIN: Final = re.compile(r"(?:(?<![\w-])|(?<=%2B)|(?<=%2b))\+?[0-9]{9,15}(?![\w-])")
 _SEPARATORS: Final = str.maketrans("", "", " -().")
 # Only ASCII digits: `\d` and phonenumbers also take the digits of every other script.
 _DIGITS: Final = re.compile(r"[0-9]+")

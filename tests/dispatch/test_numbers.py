@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dispatch.numbers import InvalidNumber, mask, normalise
+from dispatch.numbers import InvalidNumber, mask, mask_within, normalise
 
 
 def refusal(text: str) -> str:
@@ -143,3 +143,17 @@ def test_a_mask_hides_four_characters_at_least(number: str) -> None:
     shown = mask(number).replace("*", "")
 
     assert len(number) - len(shown) >= min(4, len(number))
+
+
+@pytest.mark.parametrize(
+    ("text", "masked"),
+    [
+        ("no such number +447700900123.", "no such number +4477****123."),
+        ("From=%2B447700900123&To=12345", "From=%2B44770****123&To=12345"),
+        ('{"to": "447700900123"}', '{"to": "44770****123"}'),
+        ("01a20f63-4477-7900-887c-447700900123", "01a20f63-4477-7900-887c-447700900123"),
+        ("snd_447700900123", "snd_447700900123"),
+    ],
+)
+def test_numbers_that_stand_in_a_text_are_masked_and_ids_are_not(text: str, masked: str) -> None:
+    assert mask_within(text) == masked
