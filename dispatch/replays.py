@@ -38,6 +38,7 @@ class Result(TextChoices):
     IN_DOUBT = "in_doubt", "may have been sent by an earlier try"
     MOVED_ON = "moved_on", "neither failed, expired nor unknown any more"
     UNSUITED = "unsuited", "not for this connection"
+    GONE = "gone", "its text or recipient is not kept any more"
 
 
 Results: TypeAlias = Mapping[UUID, Result]
@@ -117,6 +118,8 @@ def _judge(letter: DeadLetter, message: Message | None, via: Entry | None, even_
         return Result.NO_MESSAGE
     if message.state not in DEAD:
         return Result.MOVED_ON
+    if message.body_length is not None or not message.to:
+        return Result.GONE
     if message.in_doubt and not even_if_sent:
         return Result.IN_DOUBT
     if via is not None and not routing.options(Lane(DEFAULT, message.test, message.channel), [via], Book()):

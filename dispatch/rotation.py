@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from django.apps import apps
-from django.db import models, transaction
+from django.db import models, router, transaction
 from django.db.models import TextField
 from django.db.models.functions import Cast
 
@@ -36,7 +36,7 @@ def _field(model: type[models.Model], name: str, done: Rotated) -> None:
     rows: Any = model._default_manager.filter(**{f"{name}__isnull": False}).order_by("pk")
     last: Any = None
     while True:
-        with transaction.atomic():
+        with transaction.atomic(using=router.db_for_write(model)):
             later = rows if last is None else rows.filter(pk__gt=last)
             batch = list(
                 later.select_for_update(of=("self",))

@@ -5,7 +5,7 @@ each change against the graph of `dispatch.states` and against the release it be
 journal, the dead letters of those that failed for good, and announcements for clients that listen. All of it happens,
 or none; a change whose edge does not exist any more is passed over and missing from the answer. A replay or a re-route
 counts as a release, so that whoever still holds the last one finds nothing to change. A message that turns out to have
-been delivered closes its own letter.
+been delivered closes its own letter. One whose text was shortened or whose recipient was erased never queues again.
 """
 
 import json
@@ -68,6 +68,7 @@ WITH change AS (
     JOIN unnest(%(sources)s::text[], %(targets)s::text[]) AS edge(source, target)
         ON edge.source = l.state AND edge.target = c.target
     WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
+        AND (c.target <> 'queued' OR (m.body_length IS NULL AND m."to" <> ''))
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
         m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter, m.priority,
         extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age

@@ -49,7 +49,7 @@ def note(heard: Iterable[Heard], now: datetime) -> None:
     """Open the windows, inside the caller's transaction. A time that is still to come counts as now."""
     latest: dict[tuple[int, str, str], datetime] = {}
     for one in heard:
-        key = (one.connection_id, one.number, _tail(one.recipient))
+        key = (one.connection_id, one.number, tail(one.recipient))
         at = min(one.at, now)
         latest[key] = max(latest.get(key, at), at)
     with database.cursor() as cursor:
@@ -60,7 +60,7 @@ def note(heard: Iterable[Heard], now: datetime) -> None:
 def refuse(pairs: Iterable[tuple[int, str]], now: datetime) -> None:
     """A provider took no text for these, of connection and recipient. Inside the caller's transaction."""
     with database.cursor() as cursor:
-        for connection_id, recipient in sorted({(connection, _tail(recipient)) for connection, recipient in pairs}):
+        for connection_id, recipient in sorted({(connection, tail(recipient)) for connection, recipient in pairs}):
             cursor.execute(REFUSE, [connection_id, recipient, now])
 
 
@@ -69,7 +69,7 @@ def closed(connection_id: int, pairs: Collection[tuple[str, str]], now: datetime
     rows = WhatsAppWindow.objects.filter(
         Q(last_inbound_at__gt=now - WINDOW) | Q(refused_at__gt=now - REFUSED),
         connection_id=connection_id,
-        recipient__in={_tail(recipient) for _, recipient in pairs},
+        recipient__in={tail(recipient) for _, recipient in pairs},
     )
     refused: dict[str, datetime] = {}
     opened: dict[tuple[str, str], datetime] = {}
@@ -83,7 +83,7 @@ def closed(connection_id: int, pairs: Collection[tuple[str, str]], now: datetime
     found: set[tuple[str, str]] = set()
     unsure: set[tuple[str, str]] = set()
     for sender, recipient in pairs:
-        refused_at, opened_at = refused.get(_tail(recipient)), opened.get((sender, _tail(recipient)))
+        refused_at, opened_at = refused.get(tail(recipient)), opened.get((sender, tail(recipient)))
         if refused_at is not None and (opened_at is None or opened_at < refused_at):
             found.add((sender, recipient))
         elif opened_at is None:
@@ -94,7 +94,7 @@ def closed(connection_id: int, pairs: Collection[tuple[str, str]], now: datetime
 
 def was_closed(connection_id: int, recipient: str, at: datetime) -> bool:
     """Whether a text had been refused shortly before: what was sent then was a template."""
-    rows = WhatsAppWindow.objects.filter(connection_id=connection_id, number="", recipient=_tail(recipient))
+    rows = WhatsAppWindow.objects.filter(connection_id=connection_id, number="", recipient=tail(recipient))
     return rows.filter(refused_at__gt=at - REFUSED, refused_at__lte=at).exists()
 
 
@@ -104,5 +104,5 @@ def _is_heard(connection_id: int, sender: str) -> bool:
     return (rows.filter(number=sender) if sender else rows).exists()
 
 
-def _tail(number: str) -> str:
+def tail(number: str) -> str:
     return number[-DIGITS:]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import environ
 from cryptography.fernet import Fernet
@@ -151,6 +151,23 @@ def receipts_buffer(value: str) -> str:
     if not all(names) or len(names) > 2 or set(parse_qs(parts.query)) - {"endpoint"}:
         raise Refused("expected sqs://<region>/<queue>, or <account>/<queue>, perhaps with ?endpoint=<url>")
     return value
+
+
+def storage(value: str) -> dict[str, Any]:
+    """An entry of Django's STORAGES: a folder, or S3 by the extra `s3`, which is imported when it is first used."""
+    parts = urlsplit(url("file", "s3")(value) if value.startswith("s3:") else value)
+    asked = {name: values[-1] for name, values in parse_qs(parts.query).items()}
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/") and not asked:
+        folder = {"location": unquote(parts.path), "allow_overwrite": True}
+        return {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": folder}
+    if parts.scheme != "s3" or set(asked) - {"region", "endpoint"}:
+        raise Refused("expected file:///<folder>, or s3://<bucket>/<prefix>, perhaps with ?region=…&endpoint=<url>")
+    bucket: dict[str, Any] = {"bucket_name": parts.netloc, "location": parts.path.strip("/"), "file_overwrite": True}
+    names = {"region": "region_name", "endpoint": "endpoint_url"}
+    return {
+        "BACKEND": "sendmsg.logs.archive.s3.ArchiveS3",
+        "OPTIONS": {**bucket, **{names[name]: value for name, value in asked.items()}},
+    }
 
 
 def database(value: str) -> dict[str, Any]:

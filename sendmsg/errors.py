@@ -11,6 +11,8 @@
     ├── MalformedWebhook       a signed webhook that can't be read
     ├── VerifierUnavailable    what a signature is checked with could not be fetched: neither taken nor refused
     ├── BufferUnavailable      a webhook could not be stored durably, so it must not be acknowledged
+    ├── ArchiveDamaged         a file of the archive is not what was written: nothing was deleted
+    ├── ArchiveBusy            somebody else writes to the archive just now
     └── StartFailed            the one-command mode did not come up; the text says which part, and what its log says
 
 What a provider answers is not an error but a value: `dispatch.providers.base.Outcome`. What the API answers is a
@@ -74,6 +76,14 @@ class VerifierUnavailable(SendMSGError):
 
 class BufferUnavailable(SendMSGError):
     code = "buffer_unavailable"
+
+
+class ArchiveDamaged(SendMSGError):
+    code = "archive_damaged"
+
+
+class ArchiveBusy(SendMSGError):
+    code = "archive_busy"
 
 
 class StartFailed(SendMSGError):

@@ -2,6 +2,7 @@
 
 import sys
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -108,6 +109,24 @@ DATABASES = {"default": _database("DATABASE_URL"), "logs": _database("LOGS_DATAB
 DATABASE_ROUTERS = ["sendmsg.logs.router.LogsRouter"]
 if len({(each["HOST"], str(each["PORT"] or 5432), each["NAME"]) for each in DATABASES.values()}) == 1:
     refuse("LOGS_DATABASE_URL", "names the same database as DATABASE_URL: the logs need one of their own")
+
+# What leaves the databases in the end (docs/retention.md)
+
+ARCHIVE = ENVIRONMENT["ARCHIVE_URL"]
+ARCHIVE_COMPRESSION = ENVIRONMENT["ARCHIVE_COMPRESSION"]
+LOGS_RETENTION = timedelta(days=ENVIRONMENT["LOGS_RETENTION_DAYS"])
+BODY_RETENTION_DAYS = ENVIRONMENT["BODY_RETENTION_DAYS"]
+MESSAGE_RETENTION_DAYS = ENVIRONMENT["MESSAGE_RETENTION_DAYS"]
+ARCHIVE_RETENTION_DAYS = ENVIRONMENT["ARCHIVE_RETENTION_DAYS"]
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
+    **({"archive": ARCHIVE} if ARCHIVE else {}),
+}
+if ARCHIVE_COMPRESSION == "zstd" and not find_spec("zstandard"):
+    refuse("ARCHIVE_COMPRESSION", "zstd needs the package zstandard: install the extra zstd")
+if ARCHIVE and "bucket_name" in ARCHIVE["OPTIONS"] and not find_spec("storages"):
+    refuse("ARCHIVE_URL", "of S3 needs the package django-storages: install the extra s3")
 
 # Redis
 

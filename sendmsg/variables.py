@@ -15,6 +15,7 @@ from sendmsg.environment import (
     ratio,
     receipts_buffer,
     seconds,
+    storage,
     text,
     url,
     whole,
@@ -167,4 +168,15 @@ VARIABLES: Final = (
         "",
         "Folder for webhooks while buffer and broker are away; empty: none.",
     ),
+    Variable(
+        "ARCHIVE_URL",
+        optional(storage),
+        "",
+        "Where old logs go: file:///<folder> or s3://<bucket>/<prefix>; empty: nothing is archived or deleted.",
+    ),
+    Variable("ARCHIVE_COMPRESSION", one_of("gzip", "zstd"), "gzip", "How archived files are compressed."),
+    Variable("LOGS_RETENTION_DAYS", whole(1, 3650), "30", "Days that the timeline is in the logs database."),
+    Variable("BODY_RETENTION_DAYS", whole(0, 3650), "30", "Days that a long text is whole after its message ended."),
+    Variable("MESSAGE_RETENTION_DAYS", whole(1, 3650), "90", "Days that messages are in the default database."),
+    Variable("ARCHIVE_RETENTION_DAYS", whole(0, 36_500), "730", "Days that archived files are kept; 0: for ever."),
 )

@@ -8,7 +8,7 @@ class WebhooksConfig(AppConfig):
     name = "webhooks"
 
     def ready(self) -> None:
-        from webhooks import checks  # noqa: F401, PLC0415  registers the system checks, which need loaded apps
+        from webhooks import checks, retention  # noqa: F401, PLC0415  register what needs loaded apps
 
         post_migrate.connect(_ensure_roles, sender=self)  # the last app: all permissions are there
 

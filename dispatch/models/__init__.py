@@ -4,6 +4,7 @@ from dispatch.models.announcements import Announcement, Listener
 from dispatch.models.broadcasts import Broadcast, BroadcastDraft
 from dispatch.models.connections import BASE_URL, CONNECTION_NAME, Connection, ConnectionEvent
 from dispatch.models.dead_letters import DeadLetter
+from dispatch.models.erasures import Erasure
 from dispatch.models.messages import Attempt, Message, ProviderReference
 from dispatch.models.minutes import Minute
 from dispatch.models.routes import Route, RouteStep
@@ -19,6 +20,7 @@ __all__ = [
     "Connection",
     "ConnectionEvent",
     "DeadLetter",
+    "Erasure",
     "Listener",
     "Message",
     "Minute",

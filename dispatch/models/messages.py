@@ -5,13 +5,17 @@ State changes go through `dispatch.transitions` alone: nothing here has a `save(
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Length
+from django.db.models.lookups import GreaterThan
 from uuid_utils.compat import uuid7
 
 from dispatch.models.broadcasts import Broadcast
 from dispatch.models.connections import Connection
-from dispatch.states import State
+from dispatch.states import FINAL, State
 from dispatch.vocabulary import AttemptOutcome, Channel, Priority
 from sendmsg.accounts.models import Account
+
+SHORT = 160  # characters of a text that stay as long as its row: an SMS of one segment
 
 
 class Message(models.Model):
@@ -28,6 +32,8 @@ class Message(models.Model):
     to = models.CharField(max_length=16, help_text="E.164")
     sender = models.CharField(max_length=16, blank=True)
     body = models.TextField()
+    body_length = models.PositiveIntegerField(null=True, help_text="Characters of the text before it was shortened.")
+    body_hash = models.CharField(max_length=64, blank=True, db_default="", help_text="Keyed, of the whole text.")
     segments = models.PositiveSmallIntegerField()
     encoding = models.CharField(max_length=5)
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.NORMAL)
@@ -122,6 +128,12 @@ class Message(models.Model):
                 ),
             ),
             models.Index(fields=["-id"], name="message_test", condition=models.Q(test=True)),
+            # What is still to be shortened. Few texts are that long, so most messages never touch it.
+            models.Index(
+                fields=["account", "updated_at"],
+                name="message_long",
+                condition=models.Q(GreaterThan(Length("body"), SHORT), state__in=sorted(FINAL), body_length=None),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.core.exceptions import ValidationError
-from django.core.validators import RegexValidator
+from django.core.validators import MinValueValidator, RegexValidator
 from django.db import models
 from django.utils import timezone
 from uuid_utils.compat import uuid7
@@ -47,6 +47,25 @@ class Account(models.Model):
     )
     help_reply = models.CharField(
         max_length=MAX_REPLY, blank=True, db_default="", help_text="Answers HELP. Empty: nobody does."
+    )
+    body_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="long texts",
+        help_text="Days that a text over 160 characters is whole after its message ended. Empty: BODY_RETENTION_DAYS.",
+    )
+    message_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(1)],
+        verbose_name="messages",
+        help_text="Days until messages leave the database for the archive. Empty: MESSAGE_RETENTION_DAYS.",
+    )
+    archive_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="archive",
+        help_text="Days until archived files are deleted; 0: never. Empty: ARCHIVE_RETENTION_DAYS.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

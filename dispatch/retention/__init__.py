@@ -1,0 +1,1 @@
+"""How long things are kept, and how they leave (docs/retention.md): by age, or because a person asked."""

@@ -1,0 +1,82 @@
+"""The archive pump: makes the days ahead, shortens texts, and moves what is old out of both databases.
+
+Any number may run; each kind of file is one process's at a time, and the others pass it over. Without an archive
+(`ARCHIVE_URL`) it makes the days ahead and shortens texts, and deletes nothing.
+"""
+
+import logging
+import time
+from datetime import UTC, date, datetime, timedelta
+from datetime import time as midnight
+from typing import Final
+
+from django.conf import settings
+from django.utils import timezone
+
+from dispatch.retention import bodies, messages, sweeps  # noqa: F401  registers its sweeps
+from dispatch.retention.registry import SWEEPS
+from sendmsg.logs import partitions
+from sendmsg.logs.archive import files, locks, timeline
+from sendmsg.pump import Pump
+from sendmsg.telemetry import metrics
+
+logger = logging.getLogger(__name__)
+
+MEASURE_EVERY: Final = 60.0  # seconds between looks at the days there are
+
+
+class ArchivePump(Pump):
+    name = "archive"
+    poll = 30.0  # seconds; what leaves is days old
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._measure_at = 0.0
+        if not files.enabled():
+            logger.warning("archive off reason=ARCHIVE_URL is empty: nothing is archived or deleted")
+
+    def step(self) -> int:
+        now = timezone.now()
+        self._look(now)
+        shortened = bodies.step(now)
+        metrics.RETIRED.labels("texts").inc(shortened)
+        if not files.enabled():
+            return shortened
+        return shortened + self._messages(now) + self._sweep(now) + self._timeline(now)
+
+    def _look(self, now: datetime) -> None:
+        if time.monotonic() < self._measure_at:
+            return
+        metrics.PARTITIONS_AHEAD.set(partitions.make_ahead(now.astimezone(UTC).date()))
+        days = [table.day for table in partitions.tables()]
+        metrics.ARCHIVE_AGE.set(age(days, now).total_seconds())
+        self._measure_at = time.monotonic() + MEASURE_EVERY
+
+    def _messages(self, now: datetime) -> int:
+        with locks.held(locks.MESSAGES) as ours:
+            return messages.step(now, self.stopping.is_set) if ours else 0
+
+    def _sweep(self, now: datetime) -> int:
+        done = 0
+        for sweep in SWEEPS:
+            count = sweep.step(now)
+            metrics.RETIRED.labels(sweep.kind).inc(count)
+            done += count
+        return done
+
+    def _timeline(self, now: datetime) -> int:
+        with locks.held(locks.EVENTS) as ours:
+            return timeline.step(leaves_before(now), self.stopping.is_set) if ours else 0
+
+
+def leaves_before(now: datetime) -> date:
+    """Days of the timeline before this one (UTC) leave."""
+    return (now - settings.LOGS_RETENTION).astimezone(UTC).date()
+
+
+def age(days: list[date], now: datetime) -> timedelta:
+    """Since when the oldest of `days` should have left; nothing while all are young enough."""
+    if not days:
+        return timedelta()
+    due = datetime.combine(min(days) + timedelta(days=1), midnight(), UTC) + settings.LOGS_RETENTION
+    return max(timedelta(), now - due)

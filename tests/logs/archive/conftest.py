@@ -1,0 +1,1 @@
+from tests.archiving import archive, old_days  # noqa: F401  fixtures
