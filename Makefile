@@ -17,7 +17,7 @@ PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test drill-failover drill-pacing drill-receipts pictures check format lock FORCE
+.PHONY: help run test drill-failover drill-pacing drill-receipts drill-retention pictures check format lock FORCE
 unexport PYTHONHOME PYTHONPATH
 MAKEFLAGS += --no-print-directory
 
@@ -49,6 +49,9 @@ drill-pacing: .venv/.test ## Measure a limit over five workers, a provider that 
 
 drill-receipts: .venv/.test ## Post 2,000 receipts a second for ten seconds, and check what became of them (ARGS="--rate 500")
 	@exec $(PY) -m tests.drills.receipts $(ARGS)
+
+drill-retention: .venv/.test ## Archive old rows by the million, and measure who waits beside it (ARGS="--messages 10000")
+	@exec $(PY) -m tests.drills.retention $(ARGS)
 
 pictures: .venv/.test ## Take the pictures of the admin in docs/pictures anew, of everything running; needs Chromium
 	@exec $(PY) -m tests.drills.pictures

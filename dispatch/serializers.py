@@ -146,6 +146,9 @@ class MessageDocument(serializers.Serializer[Message]):
     channel = serializers.ChoiceField(Channel.choices)
     to = serializers.CharField()
     body = serializers.CharField()
+    body_length = serializers.IntegerField(
+        allow_null=True, help_text="Characters that it had, once only its beginning is kept. Null: it is whole."
+    )
     segments = serializers.IntegerField()
     encoding = serializers.ChoiceField(["gsm7", "ucs2", "utf8"])
     priority = serializers.SerializerMethodField()

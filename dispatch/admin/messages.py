@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString
 
 from dispatch import numbers
 from dispatch.admin.ages import AgeFilter, DayFilter
+from dispatch.admin.archived import ArchivedPage, is_archived
 from dispatch.admin.filters import BroadcastFilter, ConnectionFilter, ErrorCodeFilter, ModeFilter, ProviderFilter
 from dispatch.admin.recent import MessageList
 from dispatch.admin.search import matching
@@ -72,7 +73,7 @@ class AttemptInline(ReadOnly, _AttemptInline):
 
 
 @admin.register(Message)
-class MessageAdmin(ReadOnly, Discreet, BigTableAdmin):
+class MessageAdmin(ReadOnly, Discreet, ArchivedPage, BigTableAdmin):
     """The messages of all accounts."""
 
     list_display = ("short_id", "account", "recipient", "channel", "status", "connection", "error_code", "created_at")
@@ -127,6 +128,7 @@ class MessageAdmin(ReadOnly, Discreet, BigTableAdmin):
         context["timeline"] = timeline(message)
         context["story"] = story(message, context["timeline"])
         context["letter"] = self._open_letter(request, message)
+        context["archived"] = is_archived(message.id)
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _open_letter(self, request: HttpRequest, message: Message) -> DeadLetter | None:
@@ -153,7 +155,9 @@ class MessageAdmin(ReadOnly, Discreet, BigTableAdmin):
 
     @admin.display(description="body")
     def text(self, message: Message) -> SafeString:
-        return format_html('<div class="verbatim" dir="auto">{}</div>', message.body)
+        whole = message.body_length is None
+        rest = "" if whole else f"… (of {message.body_length} characters; the rest is not kept)"
+        return format_html('<div class="verbatim" dir="auto">{}{}</div>', message.body, rest)
 
     @admin.display(description="size")
     def size(self, message: Message) -> str:

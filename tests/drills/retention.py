@@ -1,0 +1,202 @@
+"""The retention drill: old rows by the million leave both databases while others read and write beside them.
+
+    make drill-retention                                         300,000 messages and 3,000,000 events; some minutes
+    make drill-retention ARGS="--messages 10000000 --events 10000000"
+
+It prints what it measured and ends with exit code 0 only if everything left, every row is in a file, and nobody who
+wrote or read beside it waited for a second.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+import threading
+import time
+from base64 import urlsafe_b64encode
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from tests.servers.obtain import obtain_postgres
+
+LONGEST = 1.0  # seconds that anybody may wait
+PROBE = 0.02  # seconds between what others do
+ACCOUNTS = 20
+DAYS = 5  # that the messages are of; the events are of one day
+AGE = 400  # days
+SECRET = "a-secret-key-for-drills-that-is-long-enough-to-pass-every-check"
+
+ID = """(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
+    || '8' || substr(md5(random()::text), 1, 15))::uuid"""
+AT = f"now() - interval '{AGE} days' - n %% {DAYS} * interval '1 day'"
+MESSAGES = f"""
+INSERT INTO dispatch_message (
+    id, account_id, test, channel, "to", sender, body, segments, encoding, priority, client_reference, metadata, state,
+    tries, release, in_doubt, error_code, error_detail, due_at, expires_at, created_at, updated_at
+)
+SELECT {ID.format(at=AT)}, (%(accounts)s::uuid[])[1 + n %% {ACCOUNTS}], false, 'sms',
+    '+4477' || lpad((n %% 100000)::text, 8, '0'), 'Acme', repeat('Hello ', CASE WHEN n %% 10 = 0 THEN 40 ELSE 10 END),
+    1, 'gsm7', 2, '', '{{}}', 'delivered', 1, 1, false, '', '', {AT}, {AT}, {AT}, {AT}
+FROM generate_series(%(first)s, %(last)s) AS n
+"""
+EVENTS = f"""
+INSERT INTO logs_event (id, message_id, account_id, type, at, data)
+SELECT gen_random_uuid(), {ID.format(at="at")}, (%(accounts)s::uuid[])[1 + n %% {ACCOUNTS}], 'sent', at,
+    '{{"connection": "main", "attempt": 1}}'
+FROM generate_series(%(first)s, %(last)s) AS n,
+    LATERAL (SELECT %(day)s::timestamptz + n %% 86000 * interval '1 second' AS at) AS moment
+"""
+CHUNK = 100_000  # rows an insert
+
+
+class Drill:
+    def __init__(self) -> None:
+        self.failures = 0
+        self.worst: dict[str, float] = {}
+        self._ended = threading.Event()
+
+    def check(self, what: str, holds: bool) -> None:
+        print(f"  {'ok  ' if holds else 'FAIL'}  {what}", flush=True)
+        self.failures += not holds
+
+    def fill(self, messages: int, events: int) -> None:
+        from django.db import connection, connections, transaction
+        from django.utils import timezone
+
+        from sendmsg.accounts.models import Account
+        from sendmsg.logs import partitions
+
+        accounts = [str(Account.objects.create(name=f"Account {number}").id) for number in range(ACCOUNTS)]
+        day = (timezone.now() - timedelta(days=AGE)).date()
+        with transaction.atomic(using="logs"):
+            partitions.ensure_day(day)
+        for database, statement, count in ((connection, MESSAGES, messages), (connections["logs"], EVENTS, events)):
+            with database.cursor() as cursor:
+                for first in range(1, count + 1, CHUNK):
+                    last = min(first + CHUNK - 1, count)
+                    values: dict[str, Any] = {
+                        "accounts": accounts,
+                        "first": first,
+                        "last": last,
+                        "day": day.isoformat(),
+                    }
+                    cursor.execute(statement, values)
+
+    @contextmanager
+    def beside(self) -> Iterator[None]:
+        """What others do meanwhile, each in a thread: accept, deliver, write an event, read a timeline."""
+        threads = [threading.Thread(target=self._probe, args=one) for one in probes().items()]
+        for thread in threads:
+            thread.start()
+        yield
+        self._ended.set()
+        for thread in threads:
+            thread.join()
+
+    def _probe(self, name: str, act: Callable[[], object]) -> None:
+        from django.db import connections
+
+        while not self._ended.wait(PROBE):
+            started = time.monotonic()
+            act()
+            self.worst[name] = max(self.worst.get(name, 0.0), time.monotonic() - started)
+        connections.close_all()
+
+
+def probes() -> dict[str, Callable[[], object]]:
+    from dispatch import transitions
+    from dispatch.models import Message
+    from dispatch.states import State
+    from dispatch.transitions import Change
+    from sendmsg.accounts.models import Account
+    from sendmsg.logs.models import Event
+    from sendmsg.logs.writer import write
+    from tests.factories import make_message
+    from tests.logs.lines import line
+
+    account = Account.objects.create(name="Beside")
+    sent = make_message(account, State.SENT)
+
+    def deliver() -> None:
+        transitions.apply([Change(make_message(account, State.SENT).id, State.DELIVERED)])
+
+    return {
+        "accepting a message": lambda: make_message(account),
+        "delivering one": deliver,
+        "listing an account's": lambda: list(Message.objects.filter(account=account)[:50]),
+        "writing an event": lambda: write([line(at=sent.created_at)]),
+        "reading a timeline": lambda: list(Event.objects.filter(message_id=sent.id)),
+    }
+
+
+def timed(what: str, count: int, act: Callable[[], Any]) -> None:
+    started = time.monotonic()
+    while act():
+        pass
+    seconds = time.monotonic() - started
+    print(f"        {what}: {count:,} in {seconds:.0f} s, {count / max(seconds, 0.001):,.0f} a second", flush=True)
+
+
+def drill(messages: int, events: int) -> int:
+    from django.db.models import Sum
+    from django.utils import timezone
+
+    from dispatch.models import Message
+    from dispatch.retention import bodies
+    from dispatch.retention import messages as leaving
+    from dispatch.retention.pump import leaves_before
+    from sendmsg.logs import partitions
+    from sendmsg.logs.archive import timeline
+    from sendmsg.logs.models import ArchiveFile
+
+    run, now = Drill(), timezone.now()
+    run.fill(messages, events)
+    print(f"{messages:,} messages of {ACCOUNTS} accounts, and {events:,} events of a day", flush=True)
+    partitions.make_ahead(now.date())
+    with run.beside():
+        timed("long texts shortened", messages // 10, lambda: bodies.step(now))
+        timed("messages archived and deleted", messages, lambda: leaving.step(now, lambda: False))
+        timed("events archived and dropped", events, lambda: timeline.step(leaves_before(now), lambda: False))
+    for name, seconds in run.worst.items():
+        run.check(f"{name} took {seconds:.3f} s at the worst", seconds < LONGEST)
+    archived = dict(ArchiveFile.objects.values_list("kind").annotate(Sum("rows")).order_by())
+    run.check(f"archived: {archived}", archived == {"messages": messages, "events": events})
+    left = Message.objects.filter(created_at__lt=now - timedelta(days=100)).count()
+    run.check(f"{left} old messages left", not left)
+    return run.failures
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="make drill-retention", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--messages", type=int, default=300_000)
+    parser.add_argument("--events", type=int, default=3_000_000)
+    options = parser.parse_args(arguments)
+    postgres = obtain_postgres()
+    postgres.start()
+    with tempfile.TemporaryDirectory(prefix="sendmsg drill ") as folder:
+        os.environ |= {
+            "DJANGO_SETTINGS_MODULE": "sendmsg.settings",
+            "SECRET_KEY": SECRET,
+            "CREDENTIALS_KEYS": urlsafe_b64encode(b"k" * 32).decode(),
+            "DATABASE_URL": postgres.database_url,
+            "LOGS_DATABASE_URL": postgres.logs_database_url,
+            "ARCHIVE_URL": f"file://{Path(folder).as_posix().replace(' ', '%20')}",
+        }
+        import django
+        from django.core.management import call_command
+        from django.db import connections
+
+        django.setup()
+        call_command("migrate", verbosity=0)
+        call_command("migrate", database="logs", verbosity=0)
+        failures = drill(options.messages, options.events)
+        connections.close_all()
+    postgres.remove()
+    return 1 if failures else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
