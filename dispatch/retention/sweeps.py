@@ -12,7 +12,7 @@ from dispatch.retention.batches import ROWS, batch
 from dispatch.retention.periods import longest, periods
 from dispatch.retention.registry import SWEEPS, Sweep
 from sendmsg.ids import first_id
-from sendmsg.logs.archive import files
+from sendmsg.logs.archive import files, locks
 from sendmsg.logs.models import ArchiveFile, ArchiveKey, RecipientKey
 
 SOME: Final = 20  # files a step: each is a call or two of the storage
@@ -39,7 +39,15 @@ def history(now: datetime) -> int:
 
 
 def archived(now: datetime) -> int:
-    """Files of the archive, each account's by its own period; then the keys of months that have no files."""
+    """Files of the archive, each account's by its own period; then the keys of months that have no files.
+
+    Nothing while a file is being written: it has its keys before it is in the index.
+    """
+    with locks.held(locks.MESSAGES) as ours:
+        return (_files(now) or _keys()) if ours else 0
+
+
+def _files(now: datetime) -> int:
     for period in periods():
         if period.archive is None:
             continue
@@ -49,7 +57,7 @@ def archived(now: datetime) -> int:
             files.delete(entry)
         if entries:
             return len(entries)
-    return _keys()
+    return 0
 
 
 def _keys() -> int:

@@ -61,7 +61,7 @@ def tables() -> list[Table]:
     """All there are, oldest first, and of one day the one that is off first."""
     with connections[LOGS].cursor() as cursor:
         cursor.execute(
-            "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+            "SELECT relname FROM pg_class WHERE relkind = 'r' AND pg_table_is_visible(oid)"
             " AND relname LIKE 'logs\\_event\\_%%'"
         )
         found = [match for (name,) in cursor.fetchall() if (match := _NAME.fullmatch(name))]

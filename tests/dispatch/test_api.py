@@ -44,8 +44,9 @@ class TestSending:
         assert message.due_at <= timezone.now()
         assert UUID(document["id"]).version == 7
         assert list(document) == [
-            "id", "status", "channel", "to", "from", "body", "segments", "encoding", "priority", "provider", "error",
-            "client_reference", "metadata", "callback_url", "send_at", "expires_at", "created_at", "updated_at",
+            "id", "status", "channel", "to", "from", "body", "body_length", "segments", "encoding", "priority",
+            "provider", "error", "client_reference", "metadata", "callback_url", "send_at", "expires_at",
+            "created_at", "updated_at",
         ]  # fmt: skip
         [event] = JournalEntry.objects.get().events
         assert (event["type"], event["message"]) == ("accepted", str(message.id))

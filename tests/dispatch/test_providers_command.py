@@ -12,6 +12,7 @@ from dispatch import breaker
 from dispatch.breaker import Observed
 from dispatch.models import Connection, ConnectionEvent
 from sendmsg import encryption
+from sendmsg.logs.archive import keys
 from tests.dispatch.commands import providers as run
 from tests.factories import make_connection
 from tests.faults import FaultServer, answer, json_answer
@@ -151,6 +152,7 @@ class TestCheck:
         assert lines["keyless"].startswith("failed  can't work: Connection keyless: the credential 'api_key'")
 
 
+@pytest.mark.django_db(databases=["default", "logs"])
 class TestReencrypting:
     def test_what_the_old_key_wrote_is_read_by_the_new_one_alone(
         self, settings: Any, request: pytest.FixtureRequest
@@ -162,11 +164,14 @@ class TestReencrypting:
         settings.CREDENTIALS_KEYS = [new, old]
         encryption._fernet.cache_clear()
 
-        assert run("reencrypt") == "encrypted anew: 3\n"
+        text = keys.fingerprint("text")  # in the logs database, by a key that is stored encrypted
+
+        assert run("reencrypt") == "encrypted anew: 4\n"
 
         settings.CREDENTIALS_KEYS = [new]
         encryption._fernet.cache_clear()
         assert [row.credentials["api_key"] for row in Connection.objects.order_by("name")] == ["0", "1", "2"]
+        assert keys.fingerprint("text") == text
 
     def test_one_that_no_key_reads_is_told_and_the_others_are_done(self, capsys: Any) -> None:
         make_connection("good")

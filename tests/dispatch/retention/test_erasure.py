@@ -111,6 +111,16 @@ def test_nobody_finds_her_anywhere_and_everything_is_still_counted(acme: Account
     assert counts() == before
 
 
+def test_tables_are_looked_through_a_window_at_a_time(acme: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.retention.mentions.WINDOW", 2)
+    for number in (BEN, ANN, BEN, ANN, ANN):
+        make_callback(acme, body=json.dumps({"data": {"to": number}}))
+
+    assert "callbacks: 3" in erase()
+
+    assert sum(ANN in body for body in Callback.objects.values_list("body", flat=True)) == 0
+
+
 def test_others_are_as_they_were(acme: Account) -> None:
     fill(acme)
     mentioned = [row for row in dump("default").splitlines() if BEN in row]
@@ -238,6 +248,7 @@ def test_nothing_is_erased_while_the_pump_writes(monkeypatch: pytest.MonkeyPatch
         with pytest.raises(CommandError, match="Try again in a minute"):
             erase()
 
+        other.execute("SELECT pg_advisory_unlock_all()")
         other.connection.close()
     erase()
 

@@ -89,6 +89,7 @@ def test_while_another_archives_it_does_the_rest(archive: Path, acme: Account) -
         run_once(ArchivePump().step)
 
         assert Message.objects.get() == kept
+        other.execute("SELECT pg_advisory_unlock_all()")
         other.connection.close()
     run_once(ArchivePump().step)
     assert not Message.objects.exists()
@@ -166,6 +167,30 @@ def test_files_and_keys_go_when_their_account_says_so(archive: Path, acme: Accou
     run_once(lambda: sweeps.archived(NOW))
     assert {key.month.year for key in ArchiveKey.objects.all()} == {2025}
     assert {key.month.year for key in RecipientKey.objects.all()} == {2025}
+
+
+def test_keys_are_left_alone_while_somebody_writes_a_file(archive: Path) -> None:
+    RecipientKey.objects.create(month=OLD.date().replace(day=1), recipient=b"r", secret=b"s")
+    ArchiveFile.objects.create(
+        kind="events",
+        account_id=first_id(NOW),
+        day=NOW.date(),
+        part=1,
+        name="x",
+        rows=1,
+        bytes=1,
+        sha256="",
+        first_message=first_id(NOW),
+        last_message=first_id(NOW),
+        written_at=NOW,
+    )
+    with connections["logs"].copy().cursor() as other:
+        other.execute("SELECT pg_advisory_lock(hashtext(%s))", [locks.MESSAGES])
+        assert sweeps.archived(NOW) == 0
+        other.execute("SELECT pg_advisory_unlock_all()")
+        other.connection.close()
+
+    assert sweeps.archived(NOW) == 1
 
 
 def test_a_batch_waits_half_a_second_for_a_lock_at_most() -> None:
