@@ -59,8 +59,11 @@ def fetch(message_id: UUID) -> History:
 
 
 def candidates(kind: ArchiveFile.Kind, message_id: UUID) -> QuerySet[ArchiveFile]:
-    """The files that may hold it."""
-    day = made_at(message_id).date()
+    """The files that may hold it; none for an id that is not one of ours."""
+    try:
+        day = made_at(message_id).date()
+    except (ValueError, OverflowError):
+        return ArchiveFile.objects.none()
     found = ArchiveFile.objects.filter(kind=kind, first_message__lte=message_id, last_message__gte=message_id)
     if kind == ArchiveFile.Kind.MESSAGES:
         return found.filter(day=day)

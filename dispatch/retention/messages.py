@@ -42,6 +42,7 @@ WHERE m.state = ANY(%s) ORDER BY m.id FOR UPDATE OF m SKIP LOCKED
 def step(now: datetime, stopping: Callable[[], bool]) -> int:
     """Finish the file that was begun, or archive an account's oldest day; how many messages were seen to."""
     if begun := ArchiveFile.objects.filter(kind=ArchiveFile.Kind.MESSAGES, emptied_at=None).first():
+        files.verify(begun)  # a while may have passed, and what is deleted next is nowhere else
         return _empty(begun, stopping)
     for period in periods():
         if (day := _oldest(period, now)) is not None:

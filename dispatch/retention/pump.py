@@ -36,21 +36,32 @@ class ArchivePump(Pump):
             logger.warning("archive off reason=ARCHIVE_URL is empty: nothing is archived or deleted")
 
     def step(self) -> int:
-        now = timezone.now()
-        self._look(now)
-        shortened = bodies.step(now)
-        metrics.RETIRED.labels("texts").inc(shortened)
-        if not files.enabled():
-            return shortened
-        return shortened + self._messages(now) + self._sweep(now) + self._timeline(now)
+        """All kinds of work, one after the other; one that fails keeps none of the others from its turn."""
+        now, done = timezone.now(), 0
+        failed: Exception | None = None
+        archiving = (self._messages, self._sweep, self._timeline) if files.enabled() else ()
+        for work in (self._look, self._shorten, *archiving):
+            try:
+                done += work(now)
+            except Exception as error:
+                failed = failed or error
+        if failed:
+            raise failed
+        return done
 
-    def _look(self, now: datetime) -> None:
+    def _look(self, now: datetime) -> int:
         if time.monotonic() < self._measure_at:
-            return
+            return 0
         metrics.PARTITIONS_AHEAD.set(partitions.make_ahead(now.astimezone(UTC).date()))
         days = [table.day for table in partitions.tables()]
         metrics.ARCHIVE_AGE.set(age(days, now).total_seconds())
         self._measure_at = time.monotonic() + MEASURE_EVERY
+        return 0
+
+    def _shorten(self, now: datetime) -> int:
+        done = bodies.step(now)
+        metrics.RETIRED.labels("texts").inc(done)
+        return done
 
     def _messages(self, now: datetime) -> int:
         with locks.held(locks.MESSAGES) as ours:

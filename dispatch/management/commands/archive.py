@@ -65,9 +65,9 @@ class Command(BaseCommand):
         for entry in entries.iterator(1000):
             try:
                 files.verify(entry)
-            except (ArchiveDamaged, OSError, EOFError) as error:
+            except ArchiveDamaged as error:
                 bad += 1
-                self.stdout.write(f"damaged\t{entry.name}\t{type(error).__name__}")
+                self.stdout.write(f"damaged\t{error}")
         self.stdout.write(f"{entries.count() - bad} files are as they were written, {bad} are not")
         if bad:
             raise CommandError("Bring these files back from a copy.")

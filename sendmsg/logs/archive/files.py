@@ -1,8 +1,8 @@
 """Writes and reads the files of the archive: NDJSON, compressed, each with a manifest beside it.
 
 Promises: a file is in the index (`ArchiveFile`) only after it was read back from the storage, and its lines counted
-and its SHA-256 compared; a process that is killed before leaves a file that nobody knows of and the next try writes
-over. What reads and writes holds a few lines at a time, whatever the size of a day.
+and its SHA-256 compared; a process that is killed before leaves a file that nobody reads, and the rows are written
+again. A file that has its manifest is never written over. What reads and writes holds a few lines at a time, whatever the size of a day.
 
 The storage is `archive` of Django's STORAGES (`ARCHIVE_URL`). While it is away, steps fail and nothing is deleted.
 """
@@ -72,8 +72,11 @@ def write(place: Place, rows: Iterable[tuple[UUID, str]]) -> ArchiveFile:
     The place's file that is not emptied yet is replaced. Raises `ArchiveDamaged` when what is read back differs.
     """
     files = ArchiveFile.objects.filter(kind=place.kind, account_id=place.account_id, day=place.day)
-    files.filter(emptied_at=None).delete()  # first: the index never names a file that is being written
+    for behind in files.filter(emptied_at=None):  # its rows are in the database still
+        delete(behind)
     part = (files.order_by("part").values_list("part", flat=True).last() or 0) + 1
+    while _storage().exists(_manifest_name(place.name(part))):
+        part += 1  # finished once, and not in the index: where that came from a backup, the file is all there is
     count = _Count()
     with tempfile.TemporaryFile() as file:
         with _compress(file) as packed:
@@ -95,7 +98,7 @@ def write(place: Place, rows: Iterable[tuple[UUID, str]]) -> ArchiveFile:
         written_at=timezone.now(),
     )
     verify(entry)
-    _save(f"{entry.name}.manifest.json", ContentFile(json.dumps(manifest(entry), indent=1).encode()))
+    _save(_manifest_name(entry.name), ContentFile(json.dumps(manifest(entry), indent=1).encode()))
     entry.save()
     return entry
 
@@ -116,9 +119,12 @@ def manifest(entry: ArchiveFile) -> dict[str, Any]:
 
 def verify(entry: ArchiveFile) -> None:
     """Read the file from the storage. Raises `ArchiveDamaged` when it is not what the entry says."""
-    with _storage().open(entry.name, "rb") as file:
-        found = _digest(file)
-        rows = sum(1 for _ in _decompress(file, entry.name)) if found == entry.sha256 else 0
+    try:
+        with _storage().open(entry.name, "rb") as file:
+            found = _digest(file)
+            rows = sum(1 for _ in _decompress(file, entry.name)) if found == entry.sha256 else 0
+    except (OSError, EOFError) as error:
+        raise ArchiveDamaged(f"{entry.name} can't be read: {type(error).__name__}") from error
     if (found, rows) != (entry.sha256, entry.rows):
         raise ArchiveDamaged(f"{entry.name} was read back and is not what was written")
 
@@ -134,10 +140,14 @@ def read(entry: ArchiveFile) -> Iterator[dict[str, Any]]:
 
 
 def delete(entry: ArchiveFile) -> None:
-    """The file, its manifest, and last its entry: killed in between, it is deleted again."""
-    for name in (entry.name, f"{entry.name}.manifest.json"):
+    """The manifest, the file, and last its entry: killed in between, it is deleted again."""
+    for name in (_manifest_name(entry.name), entry.name):
         _storage().delete(name)
     entry.delete()
+
+
+def _manifest_name(name: str) -> str:
+    return f"{name}.manifest.json"
 
 
 def _storage() -> Storage:

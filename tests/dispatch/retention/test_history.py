@@ -4,7 +4,7 @@ import io
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from django.contrib.auth.models import User
@@ -20,7 +20,7 @@ from sendmsg.accounts.models import Account
 from sendmsg.logs.archive import keys, timeline
 from sendmsg.logs.models import ArchiveFile
 from sendmsg.logs.writer import write
-from tests.archiving import OLD, make_old_message, run_once
+from tests.archiving import OLD, make_old_message, old_id, run_once
 from tests.factories import make_message
 from tests.logs.lines import line
 
@@ -186,9 +186,11 @@ def test_who_may_not_see_messages_does_not_see_archived_ones(gone: Message, clie
     assert client.get(archived_page(gone)).status_code == 403
 
 
-def test_what_nobody_knows_of_is_not_found(archive: Path, admin_client: Client) -> None:
-    assert admin_client.get(reverse("admin:dispatch_message_archived", args=[uuid4()])).status_code == 404
-    assert admin_client.get(reverse("admin:dispatch_message_change", args=[uuid4()])).status_code == 302
+@pytest.mark.parametrize("message_id", [old_id(), UUID(int=0), UUID(int=2**128 - 1)])
+def test_what_nobody_knows_of_is_not_found(archive: Path, admin_client: Client, message_id: UUID) -> None:
+    assert admin_client.get(reverse("admin:dispatch_message_archived", args=[message_id])).status_code == 404
+    answer = admin_client.get(reverse("admin:dispatch_message_change", args=[message_id]))
+    assert answer["Location"] == reverse("admin:index")
 
 
 def test_a_shortened_text_says_so_on_its_page(acme: Account, admin_client: Client) -> None:

@@ -13,6 +13,7 @@ from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention import history, messages
 from dispatch.states import State
 from sendmsg.accounts.models import Account
+from sendmsg.errors import ArchiveDamaged
 from sendmsg.logs.archive import files
 from sendmsg.logs.models import ArchiveFile, RecipientKey
 from tests.archiving import OLD, killed_at, make_old_message, run_once
@@ -150,6 +151,18 @@ def test_asked_to_stop_it_stops_and_goes_on_with_the_same_file(archive: Path, ac
     leave()
     assert ArchiveFile.objects.count() == 1
     assert not Message.objects.exists()
+
+
+def test_a_file_that_was_damaged_before_its_rows_were_deleted_deletes_nothing(archive: Path, acme: Account) -> None:
+    make_old_message(acme)
+    messages.step(NOW, lambda: True)  # written, and asked to stop
+    [path] = archive.rglob("*.gz")
+    path.write_bytes(path.read_bytes()[:-1])
+
+    with pytest.raises(ArchiveDamaged):
+        leave()
+
+    assert Message.objects.count() == 1
 
 
 def test_recipients_share_a_month_of_keys(archive: Path, acme: Account) -> None:

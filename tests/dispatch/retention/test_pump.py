@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from django.db import connection, connections, transaction
@@ -93,6 +94,18 @@ def test_while_another_archives_it_does_the_rest(archive: Path, acme: Account) -
         other.connection.close()
     run_once(ArchivePump().step)
     assert not Message.objects.exists()
+
+
+def test_what_fails_holds_up_nothing_else(archive: Path, acme: Account) -> None:
+    make_old_message(acme)
+    write([line(at=OLD)])
+    with mock.patch.object(messages, "_write", side_effect=OSError("no space")):
+        for _ in range(4):
+            with pytest.raises(OSError, match="no space"):
+                ArchivePump().step()
+
+    assert not Event.objects.exists()
+    assert Message.objects.count() == 1
 
 
 def test_the_archive_is_as_far_behind_as_its_oldest_day_is_late() -> None:

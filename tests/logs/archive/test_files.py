@@ -77,6 +77,17 @@ def test_a_file_whose_rows_are_still_there_is_replaced_and_one_whose_rows_are_go
     assert (numbers(first), numbers(second)) == (list(range(1000)), [0, 1])
 
 
+@pytest.mark.usefixtures("archive")
+def test_a_finished_file_that_the_index_has_lost_is_not_written_over() -> None:
+    lost = files.write(PLACE, ROWS)
+    ArchiveFile.objects.all().delete()  # as by a restored backup
+
+    entry = files.write(PLACE, ROWS[:1])
+
+    assert entry.part == 2
+    assert (numbers(lost), numbers(entry)) == (list(range(1000)), [0])
+
+
 def test_a_file_that_was_changed_or_is_gone_is_noticed(archive: Path) -> None:
     entry = files.write(PLACE, ROWS)
     path = archive / entry.name

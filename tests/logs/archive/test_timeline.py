@@ -192,6 +192,7 @@ def test_asked_to_stop_it_stops_after_a_file_and_goes_on_with_the_next(archive: 
         ("sendmsg.logs.archive.files:_save", False),
         ("sendmsg.logs.archive.files:_save", True),  # the file is there, and nobody knows of it
         ("sendmsg.logs.archive.files:verify", True),
+        ("sendmsg.logs.models:ArchiveFile.save", False),
         ("sendmsg.logs.models:ArchiveFile.save", True),  # one account of two is done
         ("sendmsg.logs.partitions:take_off", False),
         ("sendmsg.logs.partitions:take_off", True),
