@@ -11,6 +11,7 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from dispatch.models import Message
 from sendmsg.ids import made_at
 from sendmsg.logs.archive import files, keys
 from sendmsg.logs.models import ArchiveFile, Event
@@ -38,9 +39,12 @@ class History:
 
 def fetch(message_id: UUID) -> History:
     """Raises `ArchiveDamaged` for a file that can't be read, and `Error` while a database is away."""
-    events = {event["id"]: event for event in _archived(ArchiveFile.Kind.EVENTS, message_id, "message")}
-    hot = Event.objects.filter(message_id=message_id)
-    for row in hot:
+    found = _archived(candidates(ArchiveFile.Kind.MESSAGES, message_id), message_id, "id")
+    days = candidates(ArchiveFile.Kind.EVENTS, message_id)
+    if (account := _account(message_id, found)) is not None:
+        days = days.filter(account_id=account)  # others' files need not be read
+    events = {event["id"]: event for event in _archived(days, message_id, "message")}
+    for row in Event.objects.filter(message_id=message_id):
         events[str(row.id)] = {
             "id": str(row.id),
             "message": str(message_id),
@@ -49,7 +53,6 @@ def fetch(message_id: UUID) -> History:
             "data": row.data,
         }
     timeline = sorted(events.values(), key=lambda event: (event["at"], event["id"]))
-    found = _archived(ArchiveFile.Kind.MESSAGES, message_id, "id")
     if not found:
         return History(None, timeline)
     line = max(found, key=lambda one: str(one["updated_at"]))  # archived twice: it changed in between
@@ -70,15 +73,17 @@ def candidates(kind: ArchiveFile.Kind, message_id: UUID) -> QuerySet[ArchiveFile
     return found.filter(day__gte=day - CLOCKS)
 
 
-def _archived(kind: ArchiveFile.Kind, message_id: UUID, name: str) -> list[dict[str, Any]]:
+def _account(message_id: UUID, found: list[dict[str, Any]]) -> UUID | None:
+    if found:
+        return UUID(found[0]["account_id"])
+    return Message.objects.filter(pk=message_id).values_list("account_id", flat=True).first()
+
+
+def _archived(entries: QuerySet[ArchiveFile], message_id: UUID, name: str) -> list[dict[str, Any]]:
     wanted = str(message_id)
-    return [
-        line
-        for entry in candidates(kind, message_id)
-        if files.enabled()
-        for line in files.read(entry)
-        if line[name] == wanted
-    ]
+    if not files.enabled():
+        return []
+    return [line for entry in entries for line in files.read(entry, wanted) if line[name] == wanted]
 
 
 def _join(clear: dict[str, Any], private: dict[str, Any]) -> dict[str, Any]:
