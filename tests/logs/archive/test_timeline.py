@@ -9,14 +9,15 @@ from unittest import mock
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import OperationalError, connections, transaction
+from django.db import Error, OperationalError, connections, transaction
 
 from sendmsg.errors import ArchiveDamaged
+from sendmsg.journal.models import JournalEntry
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files, timeline
 from sendmsg.logs.models import ArchiveFile, Event
 from sendmsg.logs.partitions import Table
-from sendmsg.logs.writer import write
+from sendmsg.logs.writer import LogWriter, write
 from tests.archiving import OLD, killed_at, old_id, run_once
 from tests.logs.lines import line
 
@@ -112,6 +113,22 @@ def test_an_event_that_comes_for_a_day_that_is_gone_is_archived_too(archive: Pat
 
     assert [entry.part for entry in ArchiveFile.objects.all()] == [1, 2]
     assert ids(archive) == sorted([early, late])
+
+
+def test_a_log_writer_that_remembers_a_day_which_has_left_makes_it_anew(archive: Path) -> None:
+    store()
+    leave()
+    partitions._made.add(OLD.date())  # as a process has it that was not told
+    late = line(at=OLD)
+    JournalEntry.objects.create(events=[late])
+
+    with pytest.raises(Error):
+        LogWriter().step()
+    assert JournalEntry.objects.count() == 1
+    LogWriter().step()
+
+    assert [str(event.id) for event in Event.objects.all()] == [late["id"]]
+    assert not JournalEntry.objects.exists()
 
 
 def test_an_event_that_comes_between_the_file_and_the_drop_is_in_the_file(archive: Path) -> None:
