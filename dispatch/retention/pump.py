@@ -6,23 +6,22 @@ Any number may run; each kind of file is one process's at a time, and the others
 
 import logging
 import time
-from datetime import UTC, date, datetime, timedelta
-from datetime import time as midnight
+from datetime import UTC, datetime
 from typing import Final
 
-from django.conf import settings
 from django.utils import timezone
 
 from dispatch.retention import bodies, messages, sweeps  # noqa: F401  registers its sweeps
 from dispatch.retention.registry import SWEEPS
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files, locks, timeline
+from sendmsg.logs.measures import leaves_before
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
 
 logger = logging.getLogger(__name__)
 
-MEASURE_EVERY: Final = 60.0  # seconds between looks at the days there are
+LOOK_EVERY: Final = 60.0  # seconds between looks at the days there are
 
 
 class ArchivePump(Pump):
@@ -31,7 +30,7 @@ class ArchivePump(Pump):
 
     def __init__(self) -> None:
         super().__init__()
-        self._measure_at = 0.0
+        self._look_at = 0.0
         if not files.enabled():
             logger.warning("archive off reason=ARCHIVE_URL is empty: nothing is archived or deleted")
 
@@ -50,12 +49,10 @@ class ArchivePump(Pump):
         return done
 
     def _look(self, now: datetime) -> int:
-        if time.monotonic() < self._measure_at:
+        if time.monotonic() < self._look_at:
             return 0
-        metrics.PARTITIONS_AHEAD.set(partitions.make_ahead(now.astimezone(UTC).date()))
-        days = [table.day for table in partitions.tables()]
-        metrics.ARCHIVE_AGE.set(age(days, now).total_seconds())
-        self._measure_at = time.monotonic() + MEASURE_EVERY
+        partitions.make_ahead(now.astimezone(UTC).date())
+        self._look_at = time.monotonic() + LOOK_EVERY
         return 0
 
     def _shorten(self, now: datetime) -> int:
@@ -78,16 +75,3 @@ class ArchivePump(Pump):
     def _timeline(self, now: datetime) -> int:
         with locks.held(locks.EVENTS) as ours:
             return timeline.step(leaves_before(now), self.stopping.is_set) if ours else 0
-
-
-def leaves_before(now: datetime) -> date:
-    """Days of the timeline before this one (UTC) leave."""
-    return (now - settings.LOGS_RETENTION).astimezone(UTC).date()
-
-
-def age(days: list[date], now: datetime) -> timedelta:
-    """Since when the oldest of `days` should have left; nothing while all are young enough."""
-    if not days:
-        return timedelta()
-    due = datetime.combine(min(days) + timedelta(days=1), midnight(), UTC) + settings.LOGS_RETENTION
-    return max(timedelta(), now - due)

@@ -69,12 +69,11 @@ def tables() -> list[Table]:
     return sorted(days, key=lambda table: (table.day, not table.off))
 
 
-def make_ahead(today: date) -> int:
-    """Make the partitions of `today` and the days after it; how many of these days there are then."""
+def make_ahead(today: date) -> None:
+    """Make the partitions of `today` and the days after it."""
     for number in range(AHEAD + 1):
         with transaction.atomic(using=LOGS):  # a day each: the lock is held for moments
             ensure_day(today + timedelta(days=number))
-    return AHEAD
 
 
 def take_off(table: Table) -> Table:

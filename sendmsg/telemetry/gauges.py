@@ -71,6 +71,11 @@ ENDPOINTS_OFF: Final = Gauge(
 )
 JOURNAL: Final = Gauge("sendmsg_journal_entries", "Batches of events that wait for the log writer.")
 JOURNAL_OLDEST: Final = Gauge("sendmsg_journal_oldest_seconds", "Age of the oldest of them.")
+PARTITIONS_AHEAD: Final = Gauge("sendmsg_partitions_ahead", "Days after today that have their partition.")
+ARCHIVE_AGE: Final = Gauge(
+    "sendmsg_archive_age_seconds",
+    "How far behind the archive is: since when the oldest day of the timeline should have left.",
+)
 
 GAUGES: Final = {gauge.name: gauge for gauge in list(vars().values()) if isinstance(gauge, Gauge)}
 """By name."""

@@ -33,6 +33,7 @@ PARTS: Final = {
     "receipts": "webhooks.measures.receipts",
     "callbacks": "webhooks.measures.callbacks",
     "journal": "sendmsg.journal.measures.journal",
+    "timeline": "sendmsg.logs.measures.timeline",
 }
 """What is measured, by name: functions that give readings."""
 

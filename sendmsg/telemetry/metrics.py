@@ -86,14 +86,6 @@ ENDPOINTS_DISABLED = Counter(
     "sendmsg_callback_endpoints_disabled_total", "Clients' endpoints that are not called any more.", ["reason"]
 )
 ARCHIVED = Counter("sendmsg_archived_rows_total", "Lines written to the archive, by kind of file.", ["kind"])
-ARCHIVE_AGE = Gauge(
-    "sendmsg_archive_age_seconds",
-    "How far behind the archive is: since when the oldest day of the timeline should have left.",
-    multiprocess_mode="mostrecent",
-)
-PARTITIONS_AHEAD = Gauge(
-    "sendmsg_partitions_ahead", "Days after today that have their partition.", multiprocess_mode="mostrecent"
-)
 RETIRED = Counter(
     "sendmsg_retired_rows_total", "Rows that were deleted or shortened because their time was over, by kind.", ["kind"]
 )

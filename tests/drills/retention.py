@@ -173,9 +173,9 @@ def drill(messages: int, events: int) -> int:
     from dispatch.models import Message
     from dispatch.retention import bodies
     from dispatch.retention import messages as leaving
-    from dispatch.retention.pump import leaves_before
     from sendmsg.logs import partitions
     from sendmsg.logs.archive import timeline
+    from sendmsg.logs.measures import leaves_before
     from sendmsg.logs.models import ArchiveFile
 
     run, now = Drill(), timezone.now()

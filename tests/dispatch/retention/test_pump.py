@@ -8,20 +8,21 @@ from unittest import mock
 import pytest
 from django.db import connection, connections, transaction
 from django.utils import timezone
-from prometheus_client import REGISTRY
 from pytest_django.fixtures import Settings
 
 from dispatch.models import ConnectionEvent, DeadLetter, Message
 from dispatch.retention import messages, sweeps
 from dispatch.retention.batches import batch
-from dispatch.retention.pump import ArchivePump, age
+from dispatch.retention.pump import ArchivePump
 from dispatch.states import State
 from sendmsg.accounts.models import Account
 from sendmsg.ids import first_id
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import locks
+from sendmsg.logs.measures import age, timeline
 from sendmsg.logs.models import ArchiveFile, ArchiveKey, Event, RecipientKey
 from sendmsg.logs.writer import write
+from sendmsg.telemetry import gauges
 from tests.archiving import OLD, make_old_message, run_once
 from tests.factories import make_connection, make_inbound, make_message, make_receipt
 from tests.logs.lines import line
@@ -42,8 +43,8 @@ def _no_memory() -> Iterator[None]:
     partitions.forget()
 
 
-def metric(name: str) -> float:
-    return REGISTRY.get_sample_value(name) or 0.0
+def read() -> dict[gauges.Gauge, float]:
+    return {reading.gauge: reading.value for reading in timeline()}
 
 
 def test_today_and_the_next_days_have_their_partitions() -> None:
@@ -52,7 +53,7 @@ def test_today_and_the_next_days_have_their_partitions() -> None:
     today = datetime.now(UTC).date()
     made = {table.day for table in partitions.tables()}
     assert {today + timedelta(days=number) for number in range(4)} <= made
-    assert metric("sendmsg_partitions_ahead") == 3
+    assert read()[gauges.PARTITIONS_AHEAD] == 3
 
 
 def test_it_does_all_there_is_to_do(archive: Path, acme: Account, settings: Settings) -> None:
@@ -117,13 +118,20 @@ def test_the_archive_is_as_far_behind_as_its_oldest_day_is_late() -> None:
     assert age([date(2026, 2, 27), date(2026, 1, 28)], now) == timedelta(days=1, hours=6)
 
 
-def test_its_age_is_a_metric(archive: Path) -> None:
+def test_how_far_it_is_behind_is_measured(archive: Path) -> None:
     with transaction.atomic(using="logs"):
         partitions.ensure_day(OLD.date())
 
-    ArchivePump().step()
+    assert read()[gauges.ARCHIVE_AGE] > timedelta(days=365).total_seconds()
+    run_once(ArchivePump().step)
+    assert read()[gauges.ARCHIVE_AGE] == 0
 
-    assert metric("sendmsg_archive_age_seconds") > timedelta(days=365).total_seconds()
+
+def test_without_an_archive_nothing_is_behind() -> None:
+    with transaction.atomic(using="logs"):
+        partitions.ensure_day(OLD.date())
+
+    assert gauges.ARCHIVE_AGE not in read()
 
 
 def test_old_messages_from_people_and_receipts_of_no_message_go(acme: Account) -> None:
