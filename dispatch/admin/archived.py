@@ -17,7 +17,7 @@ from django.urls import URLPattern, path, reverse
 from dispatch import numbers
 from dispatch.models import Message
 from dispatch.retention import history
-from sendmsg.admin import as_uuid
+from sendmsg.admin import READ_TEXT, as_uuid
 from sendmsg.errors import ArchiveDamaged
 from sendmsg.logs.archive import files
 from sendmsg.logs.models import ArchiveFile
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 else:
     _Admin = object
 
+TEXTS = ("body", "body_length", "body_hash", "metadata")
+"""For whoever may read texts."""
+WORDS = ("error_detail", "detail", "note")
+"""Of providers and operators, who may repeat a number."""
 LISTS = ("attempts", "letters", "receipts", "provider_ids")
 
 
@@ -58,7 +62,11 @@ class ArchivedPage(_Admin):
         else:
             if not found.found:
                 raise Http404("Nothing is known of this message.")
-            context |= {"history": found, "fields": _fields(found.message), "lists": _lists(found.message)}
+            context |= {
+                "history": found,
+                "fields": _fields(found.message, request.user.has_perm(READ_TEXT)),
+                "lists": _lists(found.message),
+            }
         return TemplateResponse(
             request, "admin/dispatch/message/archived.html", {**context, "title": "Archived message"}
         )
@@ -71,10 +79,20 @@ class ArchivedPage(_Admin):
         return missing
 
 
-def _fields(message: dict[str, Any] | None) -> dict[str, Any]:
-    shown = {name: value for name, value in (message or {}).items() if name not in LISTS and value not in (None, "")}
-    return shown | ({"to": numbers.mask(shown["to"])} if "to" in shown else {})
+def _fields(message: dict[str, Any] | None, texts: bool) -> dict[str, Any]:
+    hidden = LISTS if texts else (*LISTS, *TEXTS)
+    shown = {name: value for name, value in (message or {}).items() if name not in hidden and value not in (None, "")}
+    if "to" in shown:
+        shown["to"] = numbers.mask(shown["to"])
+    return {name: _masked(name, value) for name, value in shown.items()}
 
 
 def _lists(message: dict[str, Any] | None) -> dict[str, Any]:
-    return {name: message[name] for name in LISTS if message and message.get(name)}
+    found = {name: message[name] for name in LISTS if message and message.get(name)}
+    return {
+        name: [{key: _masked(key, value) for key, value in row.items()} for row in rows] for name, rows in found.items()
+    }
+
+
+def _masked(name: str, value: Any) -> Any:
+    return numbers.mask_within(value) if name in WORDS and isinstance(value, str) else value

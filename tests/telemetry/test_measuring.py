@@ -23,6 +23,7 @@ from sendmsg.journal import measures as journal_measures
 from sendmsg.journal.models import JournalEntry
 from sendmsg.telemetry import gauges, measured, measuring
 from sendmsg.telemetry.gauges import GAUGES, Reading
+from tests.archiving import archive  # noqa: F401  a fixture
 from tests.cast import Member
 from tests.factories import make_connection, make_message, make_route
 from tests.stack.processes import Process, free_port
@@ -32,7 +33,7 @@ from webhooks import measures as webhook_measures
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.inbound.buffer_redis import STREAM
 
-pytestmark = pytest.mark.django_db
+pytestmark = pytest.mark.django_db(databases=["default", "logs"])
 NOW = timezone.now()
 AGO = NOW - timedelta(seconds=90)
 
@@ -208,6 +209,7 @@ def test_a_part_that_is_away_is_said_to_be_and_the_others_are_measured(
     assert "journal_entries" in found
 
 
+@pytest.mark.usefixtures("archive")
 def test_every_gauge_is_measured_by_somebody(alice: Member, rabbitmq_server: Any) -> None:
     """With something of everything there is, no gauge stays without a reading."""
     make_route("first", make_connection("main"))

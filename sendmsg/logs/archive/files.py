@@ -27,12 +27,14 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.utils import timezone
 
+from sendmsg import heartbeat
 from sendmsg.errors import ArchiveDamaged
 from sendmsg.logs.models import ArchiveFile
 
 CHUNK: Final = 1_048_576  # bytes read at a time
 LEVELS: Final = {"gzip": 6, "zstd": 10}  # beyond these a day takes twice as long for a twentieth of its size
 SUFFIXES: Final = {"gzip": ".gz", "zstd": ".zst"}
+ROWS_A_BEAT: Final = 100_000  # a second's work or two; a file of millions takes longer than a loop may be silent
 FORMAT: Final = 1  # of lines and manifests
 
 
@@ -81,7 +83,7 @@ def write(place: Place, rows: Iterable[tuple[UUID, str]]) -> ArchiveFile:
     count = _Count()
     with tempfile.TemporaryFile() as file:
         with _compress(file) as packed:
-            for line in count.lines(rows):
+            for line in _beating(count.lines(rows)):
                 packed.write(line)
         size, file_hash = file.tell(), _digest(file)
         _save(place.name(part), File(file))
@@ -123,7 +125,7 @@ def verify(entry: ArchiveFile) -> None:
     try:
         with _storage().open(entry.name, "rb") as file:
             found = _digest(file)
-            rows = sum(1 for _ in _decompress(file, entry.name)) if found == entry.sha256 else 0
+            rows = sum(1 for _ in _beating(_decompress(file, entry.name))) if found == entry.sha256 else 0
     except (OSError, EOFError) as error:
         raise ArchiveDamaged(f"{entry.name} can't be read: {type(error).__name__}") from error
     if (found, rows) != (entry.sha256, entry.rows):
@@ -154,6 +156,13 @@ def delete(entry: ArchiveFile) -> None:
 
 def _manifest_name(name: str) -> str:
     return f"{name}.manifest.json"
+
+
+def _beating(lines: Iterable[bytes]) -> Iterator[bytes]:
+    for number, line in enumerate(lines):
+        if number % ROWS_A_BEAT == 0:
+            heartbeat.beat()
+        yield line
 
 
 def _storage() -> Storage:

@@ -11,16 +11,18 @@ is archived like any other, into another part.
 3. The table is dropped, and the files' entries say so, in one transaction.
 """
 
-from collections.abc import Callable, Generator
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import date
 from itertools import groupby
+from threading import Event, Thread
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import connections, transaction
 from django.utils import timezone
 
+from sendmsg import heartbeat
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files
 from sendmsg.logs.archive.files import Place
@@ -30,6 +32,7 @@ from sendmsg.logs.router import LOGS
 from sendmsg.telemetry import metrics
 
 FETCHED: Final = 5000  # rows that are held at a time
+BEAT_EVERY: Final = 10.0  # seconds
 PATIENCE: Final = "30min"  # for one statement: a day is sorted before its first row comes
 # Postgres makes the lines: a third of the time that Python takes.
 LINES: Final = """
@@ -60,7 +63,8 @@ def step(before: date, stopping: Callable[[], bool]) -> int:
 def _counts(table: Table) -> dict[UUID, int]:
     with transaction.atomic(using=LOGS), connections[LOGS].cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
-        cursor.execute(f"SELECT account_id, count(*) FROM {table.name} GROUP BY account_id")  # noqa: S608  a name of ours
+        with _alive():
+            cursor.execute(f"SELECT account_id, count(*) FROM {table.name} GROUP BY account_id")  # noqa: S608  a name of ours
         return dict(cursor.fetchall())
 
 
@@ -101,9 +105,30 @@ def _rows(query: str, accounts: list[str]) -> Generator[tuple[UUID, UUID, str], 
         with raw.cursor(name="archive") as cursor:
             cursor.itersize = FETCHED
             cursor.execute(query, [accounts])
+            with _alive():  # the whole day is sorted before the first row comes
+                first = cursor.fetchmany(FETCHED)
+            yield from first
             yield from cursor
     finally:
         database.close()
+
+
+@contextmanager
+def _alive() -> Iterator[None]:
+    """Gives signs of life while one statement takes its time, which `PATIENCE` bounds."""
+    ended = Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_EVERY):
+            heartbeat.beat()
+
+    thread = Thread(target=beat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def _drop(table: Table, counts: dict[UUID, int]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -178,6 +178,17 @@ def test_a_damaged_file_is_said(gone: Message, archive: Path, admin_client: Clie
 
     assert page.status_code == 200
     assert "ArchiveDamaged" in page.text
+
+
+def test_who_may_not_read_texts_sees_all_but_the_text(gone: Message, client: Client) -> None:
+    viewer = User.objects.create_user("viewer", is_staff=True)
+    viewer.user_permissions.add(Permission.objects.get(codename="view_message"))
+    client.force_login(viewer)
+
+    page = client.get(archived_page(gone)).text
+
+    assert "+4477****123" in page
+    assert "Ann" not in page
 
 
 def test_who_may_not_see_messages_does_not_see_archived_ones(gone: Message, client: Client) -> None:
