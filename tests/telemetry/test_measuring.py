@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,10 @@ from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.inbound.buffer_redis import STREAM
 
 pytestmark = pytest.mark.django_db(databases=["default", "logs"])
-NOW = timezone.now()
-AGO = NOW - timedelta(seconds=90)
+
+
+def ago(seconds: float = 0) -> datetime:
+    return timezone.now() - timedelta(seconds=seconds)
 
 
 def readings(found: Iterable[Reading]) -> dict[str, float]:
@@ -50,9 +52,9 @@ def make_endpoint(member: Member, name: str, **fields: Any) -> Endpoint:
 def test_what_is_due_waits_for_everybody_who_could_take_it(alice: Member) -> None:
     make_connection("main")
     make_connection("backup")
-    make_message(alice.account, due_at=AGO)
-    make_message(alice.account, due_at=NOW)
-    make_message(alice.account, due_at=NOW + timedelta(hours=1))
+    make_message(alice.account, due_at=ago(90))
+    make_message(alice.account, due_at=ago())
+    make_message(alice.account, due_at=ago(-3600))
 
     found = readings(dispatch_measures.messages())
 
@@ -63,7 +65,7 @@ def test_what_is_due_waits_for_everybody_who_could_take_it(alice: Member) -> Non
 
 
 def test_what_nobody_could_take_waits_for_nobody(alice: Member) -> None:
-    make_message(alice.account, due_at=AGO)
+    make_message(alice.account, due_at=ago(90))
 
     found = readings(dispatch_measures.messages())
 
@@ -73,12 +75,12 @@ def test_what_nobody_could_take_waits_for_nobody(alice: Member) -> None:
 
 def test_a_message_that_waits_for_a_connection_of_its_own_is_no_lag_of_the_relay(alice: Member) -> None:
     main, chosen = make_connection("main"), make_connection("chosen", enabled=False)
-    make_message(alice.account, due_at=AGO, chosen_connection=chosen)
-    make_message(alice.account, due_at=NOW, in_doubt=True, connection=chosen)
+    make_message(alice.account, due_at=ago(90), chosen_connection=chosen)
+    make_message(alice.account, due_at=ago(), in_doubt=True, connection=chosen)
 
     assert readings(dispatch_measures.messages())["relay_lag_seconds"] == 0
 
-    make_message(alice.account, due_at=NOW - timedelta(seconds=30), chosen_connection=main)
+    make_message(alice.account, due_at=ago(30), chosen_connection=main)
     assert 30 <= readings(dispatch_measures.messages())["relay_lag_seconds"] < 90
 
 
@@ -87,7 +89,7 @@ def test_what_is_counted_is_bounded(alice: Member, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(dispatch_measures, "LEAST", 2)
     make_connection("main")
     for _ in range(4):
-        make_message(alice.account, due_at=AGO)
+        make_message(alice.account, due_at=ago(90))
 
     assert readings(dispatch_measures.messages())["due_messages,main,normal"] == 2
 
@@ -95,7 +97,7 @@ def test_what_is_counted_is_bounded(alice: Member, monkeypatch: pytest.MonkeyPat
 def test_what_is_under_way_is_its_connections(alice: Member) -> None:
     main = make_connection("main")
     make_message(alice.account, State.RELEASED, connection=main)
-    make_message(alice.account, State.SENDING, connection=main, updated_at=AGO)
+    make_message(alice.account, State.SENDING, connection=main, updated_at=ago(90))
 
     found = readings(dispatch_measures.messages())
 
@@ -104,7 +106,7 @@ def test_what_is_under_way_is_its_connections(alice: Member) -> None:
 
 
 def test_a_connection_shows_its_breaker_its_weight_and_its_pause() -> None:
-    make_connection("main", paused_at=NOW)
+    make_connection("main", paused_at=ago())
     breaker.record("main", [Observed(False, 0.1, code="timeout")] * 5)
 
     found = readings(dispatch_measures.connections())
@@ -134,7 +136,7 @@ def test_the_broker_says_what_waits_and_who_listens(rabbitmq_server: Any) -> Non
 
 
 def test_open_dead_letters_are_counted_and_aged() -> None:
-    DeadLetter.objects.create(reason="timeout", created_at=AGO)
+    DeadLetter.objects.create(reason="timeout", created_at=ago(90))
     DeadLetter.objects.create(reason="timeout", state="discarded")
 
     found = readings(dispatch_measures.letters())
@@ -146,7 +148,7 @@ def test_open_dead_letters_are_counted_and_aged() -> None:
 @pytest.mark.usefixtures("clean_redis")
 def test_webhooks_in_redis_have_an_age() -> None:
     assert readings(webhook_measures.buffer()) == {"receipts_buffered,redis": 0, "receipts_oldest_seconds": 0}
-    milliseconds = int(NOW.timestamp() * 1000) - 90_000
+    milliseconds = int(ago().timestamp() * 1000) - 90_000
     redis.client().xadd(redis.key(STREAM), {"c": "main"}, id=f"{milliseconds}-0")
 
     found = readings(webhook_measures.buffer())
@@ -167,11 +169,11 @@ def test_webhooks_in_the_spool_are_counted_by_files(tmp_path: Any, settings: Set
 def test_callbacks_of_an_endpoint_that_fails_are_nobodys_lag(alice: Member) -> None:
     well, dead = make_endpoint(alice, "a"), make_endpoint(alice, "b", failures=3)
     make_endpoint(alice, "c", state="disabled", disabled_reason="gone")
-    for endpoint, due_at in ((well, NOW - timedelta(seconds=30)), (dead, AGO), (well, NOW + timedelta(hours=1))):
+    for endpoint, due_at in ((well, ago(30)), (dead, ago(90)), (well, ago(-3600))):
         Callback.objects.create(
-            endpoint=endpoint, event_id=endpoint.id, type="message.sent", body="{}", happened_at=AGO, due_at=due_at
+            endpoint=endpoint, event_id=endpoint.id, type="message.sent", body="{}", happened_at=ago(90), due_at=due_at
         )
-    Announcement.objects.create(account_id=alice.account.pk, test=False, type="message.sent", data={}, at=AGO)
+    Announcement.objects.create(account_id=alice.account.pk, test=False, type="message.sent", data={}, at=ago(90))
 
     found = readings(webhook_measures.callbacks())
 
@@ -183,7 +185,7 @@ def test_callbacks_of_an_endpoint_that_fails_are_nobodys_lag(alice: Member) -> N
 
 def test_the_journal_has_the_age_of_its_oldest_entry() -> None:
     JournalEntry.objects.create(events=[])
-    JournalEntry.objects.update(created_at=AGO)
+    JournalEntry.objects.update(created_at=ago(90))
 
     found = readings(journal_measures.journal())
 
@@ -213,7 +215,7 @@ def test_a_part_that_is_away_is_said_to_be_and_the_others_are_measured(
 def test_every_gauge_is_measured_by_somebody(alice: Member, rabbitmq_server: Any) -> None:
     """With something of everything there is, no gauge stays without a reading."""
     make_route("first", make_connection("main"))
-    make_message(alice.account, due_at=AGO)
+    make_message(alice.account, due_at=ago(90))
     make_message(alice.account, State.SENDING)
     make_endpoint(alice, "c", state="disabled", disabled_reason="gone")
     from dispatch import broker
@@ -238,7 +240,7 @@ def test_no_look_at_messages_reads_the_table(statement: str, alice: Member) -> N
         "lanes": [row.lane],
         "priorities": [1],
         "accounts": [str(alice.account.pk)],
-        "now": NOW,
+        "now": ago(),
         "bound": 10,
         "open": [1],
     }
@@ -246,7 +248,7 @@ def test_no_look_at_messages_reads_the_table(statement: str, alice: Member) -> N
 
 
 def test_no_look_at_callbacks_reads_the_table() -> None:
-    parameters = {"now": NOW, "trusted": 3, "of_each": 10}
+    parameters = {"now": ago(), "trusted": 3, "of_each": 10}
 
     assert scans(webhook_measures.DUE, parameters) <= {"webhooks_endpoint"}
 
