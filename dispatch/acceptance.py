@@ -19,7 +19,8 @@ from dispatch.transitions import Change
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics
+from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry.spans import Data
 
 
 def accept(client: Client, wanted: dict[str, Any]) -> Message:
@@ -30,7 +31,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     subject, carriers = subject_of(client, wanted), Carriers()
     refuse_unsuited(carriers.judge(subject, wanted["body"]))
     refuse_suppressed(subject)
-    now = timezone.now()
+    now, begun = timezone.now(), traces.begin()
     due_at, expires_at = schedule(wanted, now)
     message = Message.objects.create(
         account_id=subject.account_id,
@@ -46,6 +47,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
         callback_url=wanted.get("callback_url", ""),
+        trace=begun.column,
         send_at=wanted.get("send_at"),
         due_at=due_at,
         expires_at=expires_at,
@@ -54,7 +56,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     )
     data = {"channel": message.channel, "segments": message.segments, "priority": wanted["priority"]}
     record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
-    transaction.on_commit(lambda: _after_commit(message, due_at <= now))
+    transaction.on_commit(lambda: _after_commit(message, begun, due_at <= now))
     return message
 
 
@@ -106,7 +108,9 @@ def cancel(message: Message) -> bool:
     return bool(transitions.apply([Change(locked.id, State.CANCELED)]))
 
 
-def _after_commit(message: Message, due: bool) -> None:
+def _after_commit(message: Message, begun: traces.Begun, due: bool) -> None:
     metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
+    about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
+    traces.accepted(begun, message.created_at, about)
     if due:
         wakeup.ring()

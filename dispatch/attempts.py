@@ -16,7 +16,7 @@ from django.db.models import Min
 from django.utils import timezone
 from psycopg2.extras import execute_values
 
-from dispatch import gate, suppressions, transitions, windows
+from dispatch import gate, spans, suppressions, transitions, windows
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message, ProviderReference
@@ -26,6 +26,7 @@ from dispatch.suppressions import OPTED_OUT
 from dispatch.transitions import DETAIL_LENGTH, Change
 from dispatch.verdicts import Claim, Ending, by_template, decide, outcome_of
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
+from sendmsg.telemetry import traces
 
 FINISH = """
 UPDATE dispatch_attempt a SET finished_at = v.finished_at, outcome = v.outcome, code = v.code, detail = v.detail
@@ -50,6 +51,14 @@ def claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
 
     What may not be sent any more (`dispatch.gate`) is settled here, and missing from the answer.
     """
+    began = timezone.now()
+    with traces.batch("claim batch", {"connection": entry.name}):
+        held = _claim(references, entry)
+        spans.claimed(held, entry.name, began)
+    return held
+
+
+def _claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
     with transaction.atomic():
         now = timezone.now()
         moved = transitions.apply(

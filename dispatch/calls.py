@@ -14,7 +14,7 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 
-from dispatch import breaker, pacing
+from dispatch import breaker, pacing, spans
 from dispatch.attempts import Settlement
 from dispatch.breaker import Observed
 from dispatch.claims import Held
@@ -111,7 +111,8 @@ class Call:
         now = timezone.now()
         overdue = [item for item in self.group if item.claim.expires_at <= now]
         group = [item for item in self.group if item.claim.expires_at > now]
-        result = self._made(group, now) if group else Result([])
+        with spans.shared(group, self.entry):
+            result = self._made(group, now) if group else Result([])
         return Result([*_settle(overdue, [NotSent()] * len(overdue)), *result.settlements], result.observed)
 
     def overdue(self) -> Observed | None:
@@ -135,6 +136,7 @@ class Call:
             endings = [*self.provider.send([replace(item.outbound, valid_for=valid_for) for item in group])]
         seconds = time.monotonic() - started
         metrics.SEND_SECONDS.labels(name).observe(seconds)
+        spans.called(group, endings, self.entry, now)
         for ending in endings:
             metrics.OUTCOMES.labels(name, outcome_of(ending).value).inc()
             if code := getattr(ending, "code", ""):

@@ -33,6 +33,7 @@ class Held:
     urgent: bool
     came_back: bool
     asks_since: datetime | None = None
+    trace: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Reader:
             urgent=row.priority == Priority.HIGH,
             came_back=row.error_code == "paced",
             asks_since=asks_since,
+            trace=row.trace,
         )
 
     def claim(self, row: Message, entry: Entry | None) -> Claim:

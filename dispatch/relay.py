@@ -35,7 +35,7 @@ from dispatch.states import State
 from dispatch.transitions import Change
 from sendmsg.api import idempotency
 from sendmsg.pump import Pump
-from sendmsg.telemetry import metrics
+from sendmsg.telemetry import metrics, traces
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +64,12 @@ class Relay(Pump):
         freed = self._sweep() + self._rematch.step() + self._broadcasts.step()
         entries = directory.entries()
         self._publisher.open([entry.name for entry in entries.values()])
-        tasks = release(entries, settings.RELAY_BATCH)
+        with traces.batch("relay step", {}):
+            tasks = release(entries, settings.RELAY_BATCH)
+            self._publish(tasks)
+        return freed + sum(len(references) for _, references in tasks)
+
+    def _publish(self, tasks: list[tuple[str, list[Reference]]]) -> None:
         if tasks:
             self._nap = SHORTEST_WAIT
         for position, (connection, references) in enumerate(tasks):
@@ -74,7 +79,6 @@ class Relay(Pump):
                 put_back([reference for _, rest in tasks[position:] for reference in rest])
                 raise
             metrics.RELEASED.labels(connection).inc(len(references))
-        return freed + sum(len(references) for _, references in tasks)
 
     def wait(self, seconds: float) -> None:
         """Until somebody rings, the next row is due, or `seconds` have passed."""

@@ -17,7 +17,8 @@ from dispatch.segments import segment
 from dispatch.suppressions import Person
 from dispatch.vocabulary import Channel, Priority
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics
+from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry.spans import Data
 
 VALID_FOR: Final = timedelta(hours=1)  # later than that nobody knows any more what is being answered
 A_DAY: Final = 10  # answers to one person; two machines that answer each other end there
@@ -28,7 +29,7 @@ def reply(person: Person, channel: str, number: str, body: str, *, connection_id
 
     `about`: the id of what is answered.
     """
-    now = timezone.now()
+    now, begun = timezone.now(), traces.begin_own()
     earlier = Message.objects.filter(
         account_id=person.account_id, to=person.number, exempt=True, created_at__gt=now - timedelta(days=1)
     )
@@ -53,6 +54,7 @@ def reply(person: Person, channel: str, number: str, body: str, *, connection_id
         encoding=parts.encoding.value if channel == Channel.SMS else "utf8",
         priority=Priority.HIGH,
         metadata={"in_reply_to": str(about)},
+        trace=begun.column,
         due_at=now,
         expires_at=now + VALID_FOR,
         created_at=now,
@@ -60,10 +62,12 @@ def reply(person: Person, channel: str, number: str, body: str, *, connection_id
     )
     data = {"channel": message.channel, "segments": message.segments, "priority": "high"}
     record([Event(message.id, message.account_id, EventType.ACCEPTED, now, data)])
-    transaction.on_commit(lambda: _after_commit(message))
+    transaction.on_commit(lambda: _after_commit(message, begun))
     return message
 
 
-def _after_commit(message: Message) -> None:
+def _after_commit(message: Message, begun: traces.Begun) -> None:
     metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
+    about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
+    traces.accepted(begun, message.created_at, about)
     wakeup.ring()

@@ -17,8 +17,10 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection as database
+from django.db import transaction
 from uuid_utils.compat import uuid7
 
+from dispatch import spans
 from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
 from dispatch.vocabulary import Priority
 from sendmsg.telemetry import metrics
@@ -42,7 +44,7 @@ WITH change AS (
         avoid, refused, code, detail, data, letter
     )
 ), locked AS (
-    SELECT m.id, m.state FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
+    SELECT m.id, m.state, m.updated_at FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
@@ -71,7 +73,10 @@ WITH change AS (
         AND (c.target <> 'queued' OR (m.body_length IS NULL AND m."to" <> ''))
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
         m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter, m.priority,
-        extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age
+        extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age,
+        m.trace,
+        CASE WHEN l.state = 'queued' THEN GREATEST(l.updated_at, LEAST(m.due_at, m.updated_at)) ELSE l.updated_at END
+        AS since
 ), journaled AS (
     INSERT INTO journal_journalentry (events)
     SELECT jsonb_agg(jsonb_build_object(
@@ -104,7 +109,7 @@ WITH change AS (
     FROM moved m
     WHERE m.target = 'delivered' AND m.source = ANY(%(dead)s) AND d.message_id = m.id AND d.state = 'open'
 )
-SELECT id, release, tries, source, target, priority, test, sequence, age FROM moved
+SELECT id, release, tries, source, target, trace, since, updated_at, priority, test, sequence, age FROM moved
 """
 
 
@@ -138,13 +143,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """A change that happened: the release and the number of tries are those after it."""
+    """A change that happened: the release and the number of tries are those after it.
+
+    `trace`: the message's column. `since`: when it came to its source state, or was due in it. `at`: when it left it.
+    """
 
     message_id: UUID
     release: int
     tries: int
     source: State
     target: State
+    trace: str = field(default="", compare=False)
+    since: datetime | None = field(default=None, compare=False)
+    at: datetime | None = field(default=None, compare=False)
 
 
 def apply(changes: Sequence[Change]) -> list[Moved]:
@@ -154,12 +165,20 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
     with database.cursor() as cursor:
         cursor.execute(STATEMENT, _parameters(changes))
         rows = cursor.fetchall()
-    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4])) for row in rows]
+    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4]), row[5], row[6], row[7]) for row in rows]
     for move, row in zip(moved, rows, strict=True):
-        _count(move, *row[5:])
+        _count(move, *row[8:])
     queued = {move.message_id for move in moved if move.target is State.QUEUED}
     metrics.RETRIES.inc(sum(change.failed and change.message_id in queued for change in changes))
+    _trace(changes, [move for move in moved if move.trace])
     return moved
+
+
+def _trace(changes: Sequence[Change], traced: Sequence[Moved]) -> None:
+    if traced:
+        wanted = {change.message_id: change for change in changes}
+        pairs = [(move, wanted[move.message_id]) for move in traced]
+        transaction.on_commit(lambda: spans.moved(pairs), robust=True)
 
 
 def _count(move: Moved, priority: int, test: bool, sequence: int, age: Decimal) -> None:

@@ -113,6 +113,28 @@ def ratio(value: str) -> float:
     return number
 
 
+def share(value: str) -> float:
+    """As `ratio`, but none at all is a share too."""
+    try:
+        number = float(value)
+    except ValueError:
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise Refused("expected a number from 0 to 1")
+    return number
+
+
+def pairs(value: str) -> dict[str, str]:
+    """Names and values, percent-encoded (OpenTelemetry, "Specifying headers via environment variables")."""
+    found = {}
+    for word in words(value):
+        name, sign, content = word.partition("=")
+        if not sign or not name.strip():
+            raise Refused("expected name=value, with commas between")
+        found[unquote(name.strip())] = unquote(content.strip())
+    return found
+
+
 def one_of(*choices: str) -> Callable[[str], str]:
     def read(value: str) -> str:
         if value not in choices:

@@ -54,6 +54,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "sendmsg.api.request_id.RequestIdMiddleware",
     "sendmsg.telemetry.middleware.MetricsMiddleware",
+    "sendmsg.telemetry.trace_middleware.TraceMiddleware",
     "django.middleware.gzip.GZipMiddleware",  # for whoever accepts it; hides the length of what it compresses
     "django.middleware.security.SecurityMiddleware",
     "sendmsg.api.parsing.ChunkedBodyMiddleware",
@@ -284,6 +285,16 @@ EMAIL_USE_TLS = _MAIL.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _MAIL.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10  # seconds
 DEFAULT_FROM_EMAIL = ENVIRONMENT["EMAIL_FROM"]
+
+# Traces (docs/tracing.md)
+
+TRACES_ENDPOINT = ENVIRONMENT["OTEL_EXPORTER_OTLP_ENDPOINT"]
+TRACES_HEADERS = ENVIRONMENT["OTEL_EXPORTER_OTLP_HEADERS"]
+TRACES_SERVICE = ENVIRONMENT["OTEL_SERVICE_NAME"]
+TRACES_SAMPLER = ENVIRONMENT["OTEL_TRACES_SAMPLER"]
+TRACES_RATIO = ENVIRONMENT["OTEL_TRACES_SAMPLER_ARG"]
+if TRACES_ENDPOINT and find_spec("opentelemetry") is None:
+    refuse("OTEL_EXPORTER_OTLP_ENDPOINT", "needs an extra: pip install 'sendmsg[otel]'")
 
 # Logging: one line an event, on standard error; never a body, a full number or a secret
 

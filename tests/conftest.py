@@ -26,7 +26,7 @@ from tests.servers.obtain import (
 )
 from tests.servers.rabbitmq import RabbitMQ
 
-pytest_plugins = ["tests.cast"]
+pytest_plugins = ["tests.cast", "tests.telemetry.tracing"]
 
 # A loaded machine generates slowly: how long an example took says nothing about the code.
 hypothesis.settings.register_profile("tests", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])

@@ -25,7 +25,8 @@ from dispatch.suitability import Carriers
 from dispatch.vocabulary import Priority
 from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics
+from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry.spans import Data
 
 EVENTS: Final = 1000  # events of one journal entry, about 250 kB
 CHUNK: Final = 5000  # rows of one COPY; about a quarter of a second, and a few megabytes
@@ -51,6 +52,7 @@ class NewRow:
     callback_url: str = ""
     broadcast_id: UUID | None = None
     id: UUID = field(default_factory=uuid7)
+    begun: traces.Begun = field(default_factory=traces.begin_own)
 
 
 def row_of(client: Client, wanted: dict[str, Any], carriers: Carriers, now: datetime) -> NewRow:
@@ -83,7 +85,10 @@ def store(rows: Sequence[NewRow]) -> None:
         record([_event(row) for row in batch])
     counts = Counter((row.subject.channel, row.subject.test) for row in rows)
     due = any(row.due_at <= row.now for row in rows)
-    transaction.on_commit(lambda: _after_commit(counts, due))  # without the rows: a broadcast has many chunks
+    # Without the rows: a broadcast has many chunks.
+    traced = [(row.begun, _traced(row)) for row in rows if row.begun.column]
+    at = rows[0].now
+    transaction.on_commit(lambda: _after_commit(counts, due, traced, at))
 
 
 def copy(rows: Iterable[NewRow]) -> None:
@@ -103,7 +108,7 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 _COLUMNS: Final = (
     "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "segments", "encoding", "priority",
     "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
-    "broadcast_id", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
+    "broadcast_id", "trace", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
 _STATEMENT: Final = (
@@ -139,6 +144,7 @@ def _line(row: NewRow) -> str:
             now,
             now,
             str(row.broadcast_id) if row.broadcast_id else _NULL,
+            row.begun.column,
             _NEW,
         )
     )
@@ -152,8 +158,17 @@ def _event(row: NewRow) -> Event:
     return Event(row.id, row.subject.account_id, EventType.ACCEPTED, row.now, data)
 
 
-def _after_commit(counts: Mapping[tuple[str, bool], int], due: bool) -> None:
+def _traced(row: NewRow) -> Data:
+    data: dict[str, str | int] = {"message_id": str(row.id), "channel": row.subject.channel, "segments": row.segments}
+    return data | ({"broadcast_id": str(row.broadcast_id)} if row.broadcast_id else {})
+
+
+def _after_commit(
+    counts: Mapping[tuple[str, bool], int], due: bool, traced: Sequence[tuple[traces.Begun, Data]], at: datetime
+) -> None:
     for (channel, test), count in counts.items():
         metrics.ACCEPTED.labels(channel, "test" if test else "live").inc(count)
+    for begun, data in traced:
+        traces.accepted(begun, at, data)
     if due:
         wakeup.ring()

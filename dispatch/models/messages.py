@@ -43,6 +43,9 @@ class Message(models.Model):
     sequence = models.PositiveIntegerField(
         default=0, db_default=0, help_text="Counts the states that clients are told of; in their callbacks."
     )
+    trace = models.CharField(
+        max_length=55, blank=True, db_default="", help_text="Where its spans belong (sendmsg.telemetry.traceparent)."
+    )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     lane = models.BigIntegerField(

@@ -21,6 +21,7 @@ from sendmsg.errors import CallFailed
 from sendmsg.http import HttpClient, build_session
 from webhooks.callbacks import signing
 from webhooks.callbacks.models import RESPONSE_LENGTH
+from webhooks.callbacks.spans import CallbackSpan
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,7 @@ RETRY_LATER: Final = frozenset({429, 503})  # answers whose Retry-After counts f
 @dataclass(frozen=True, slots=True)
 class Task:
     """A callback that is ours until `lease`. `keys`: the secrets, none where they can't be read. `probe`: its endpoint
-    is being tried out again. `compress`: it wants gzip."""
+    is being tried out again. `compress`: it wants gzip. `trace`: of the message that it is about."""
 
     id: UUID
     endpoint_id: UUID
@@ -48,6 +49,8 @@ class Task:
     happened_at: datetime
     lease: datetime
     probe: bool
+    type: str
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +90,24 @@ def client() -> HttpClient:
 
 def deliver(task: Task) -> Result:
     """Make the call. Never raises: a mistake of ours is one failed attempt and not the end of the pump."""
-    began = timezone.now()
+    span, began = CallbackSpan(task.trace), timezone.now()
+    result = _deliver(task, span.headers, began)
+    span.over(result, began)
+    return result
+
+
+def _deliver(task: Task, trace: dict[str, str], began: datetime) -> Result:
     status, code, text, retry_after = None, "", "", None
     if not task.keys:
         return Result(task, None, "secret_unreadable", "", 0.0, None, began)
     try:
         destinations.check_url(task.url)
         encoding, body = _encoded(task)
-        head = {"Content-Type": "application/json", **signing.headers(task.event_id, task.body, task.keys, began)}
+        head = {
+            "Content-Type": "application/json",
+            **trace,
+            **signing.headers(task.event_id, task.body, task.keys, began),
+        }
         answer = client().request("POST", task.url, headers={**head, **encoding}, body=body)
         status, text = answer.status, _legible(answer.body)
         retry_after = answer.retry_after()

@@ -67,7 +67,8 @@ WITH due AS (
     LIMIT %(limit)s
 )
 UPDATE webhooks_callback c SET due_at = %(lease)s FROM due WHERE c.id = due.id
-RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at
+RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type,
+    COALESCE((SELECT m.trace FROM dispatch_message m WHERE m.id = c.message_id), '')
 """
 
 
@@ -130,7 +131,7 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
 
 
 def _tasks(
-    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime]], probes: set[UUID], now: datetime
+    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime, str, str]], probes: set[UUID], now: datetime
 ) -> list[Task]:
     endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
     keys = _all_keys(list(endpoints.values()), now)
@@ -147,8 +148,10 @@ def _tasks(
             happened_at=happened_at,
             lease=now + LEASE,
             probe=endpoint_id in probes,
+            type=kind,
+            trace=trace,
         )
-        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at in rows
+        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at, kind, trace in rows
     ]
 
 

@@ -17,7 +17,7 @@ from django.db import connection as database
 from django.db.models import Max
 from django.utils import timezone
 
-from dispatch import breaker, suppressions, transitions, windows
+from dispatch import breaker, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.states import State
@@ -216,6 +216,7 @@ def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], mess
             if receipt.id in applied:
                 metrics.RECEIPT_STATUSES.labels(receipt.connection.name, receipt.status).inc()
             rows.append((receipt.id, message_id, state.value))
+            spans.heard(message_id, messages[message_id].trace, receipt, receipt.connection.name, state.value)
             if receipt.id not in applied:
                 data = {**_data(receipt), "status": receipt.status}
                 noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))
