@@ -19,7 +19,7 @@ from dispatch.transitions import Change
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.spans import Data
 
 
@@ -112,5 +112,7 @@ def _after_commit(message: Message, begun: traces.Begun, due: bool) -> None:
     metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
     about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
     traces.accepted(begun, message.created_at, about)
+    if steps.on():
+        steps.log("accepted", **about)
     if due:
         wakeup.ring()

@@ -17,7 +17,7 @@ from dispatch.segments import segment
 from dispatch.suppressions import Person
 from dispatch.vocabulary import Channel, Priority
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.spans import Data
 
 VALID_FOR: Final = timedelta(hours=1)  # later than that nobody knows any more what is being answered
@@ -70,4 +70,6 @@ def _after_commit(message: Message, begun: traces.Begun) -> None:
     metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
     about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
     traces.accepted(begun, message.created_at, about)
+    if steps.on():
+        steps.log("accepted", **about)
     wakeup.ring()

@@ -16,7 +16,7 @@ from django.utils import timezone
 
 from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
-from sendmsg.telemetry import traces
+from sendmsg.telemetry import steps, traces
 from sendmsg.telemetry.spans import Data
 from sendmsg.telemetry.traceparent import Place
 
@@ -48,19 +48,18 @@ class Told(Protocol):
 
 
 def moved(moves: "Sequence[tuple[Moved, Change]]") -> None:
-    """The states that these messages left, once that is committed."""
+    """The states that these messages left, once that is committed; in the log too, where that is wanted."""
     for move, change in moves:
+        code = change.code or str(change.data.get("code", ""))
+        data: dict[str, str | int] = {"message_id": str(move.message_id), "state": move.target.value}
+        data |= {"attempt": move.tries} if move.tries else {}
+        data |= {"code": code} if code else {}
+        data |= {"connection": str(change.data["connection"])} if "connection" in change.data else {}
+        if steps.on():
+            steps.log("moved", **data)
         message, name = traces.recorded(move.trace), STATES.get(move.source)
         if message is None or name is None or move.since is None or move.at is None:
             continue
-        code = change.code or str(change.data.get("code", ""))
-        data: dict[str, str | int] = {"message_id": str(move.message_id), "state": move.target.value}
-        if move.tries:
-            data["attempt"] = move.tries
-        if code:
-            data["code"] = code
-        if "connection" in change.data:
-            data["connection"] = str(change.data["connection"])
         place = _send(message, move.tries) if move.source is State.SENDING else None
         failed = (code or move.target.value) if change.failed or move.target in BAD else ""
         traces.write(name, message, move.since, move.at, data, place=place, failed=failed)
@@ -104,7 +103,7 @@ def called(group: "Sequence[Held]", endings: "Sequence[Ending]", entry: "Entry",
 def heard(message_id: UUID, column: str, receipt: Told, connection: str, became: str) -> None:
     """A receipt, from its webhook until it was applied or noted; written once that is committed."""
     message = traces.recorded(column)
-    if message is None:
+    if message is None and not steps.on():
         return
     data = {"message_id": str(message_id), "connection": connection, "status": receipt.status, "became": became}
     if receipt.error_code:
@@ -113,7 +112,10 @@ def heard(message_id: UUID, column: str, receipt: Told, connection: str, became:
     began = receipt.received_at
 
     def write() -> None:
-        traces.write("receipt", message, began, timezone.now(), data, kind="CONSUMER", failed=failed)
+        if steps.on():
+            steps.log("receipt", **data)
+        if message is not None:
+            traces.write("receipt", message, began, timezone.now(), data, kind="CONSUMER", failed=failed)
 
     transaction.on_commit(write, robust=True)
 

@@ -23,7 +23,7 @@ from uuid_utils.compat import uuid7
 from dispatch import spans
 from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
 from dispatch.vocabulary import Priority
-from sendmsg.telemetry import metrics
+from sendmsg.telemetry import metrics, steps
 
 DETAIL_LENGTH = 300  # characters; what the columns hold
 # A provider has had the message, or never will in time: what expired is late for certain.
@@ -170,14 +170,16 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
         _count(move, *row[8:])
     queued = {move.message_id for move in moved if move.target is State.QUEUED}
     metrics.RETRIES.inc(sum(change.failed and change.message_id in queued for change in changes))
-    _trace(changes, [move for move in moved if move.trace])
+    _tell(changes, moved)
     return moved
 
 
-def _trace(changes: Sequence[Change], traced: Sequence[Moved]) -> None:
-    if traced:
+def _tell(changes: Sequence[Change], moved: Sequence[Moved]) -> None:
+    """The traces and the log, once it is committed."""
+    told = moved if steps.on() else [move for move in moved if move.trace]
+    if told:
         wanted = {change.message_id: change for change in changes}
-        pairs = [(move, wanted[move.message_id]) for move in traced]
+        pairs = [(move, wanted[move.message_id]) for move in told]
         transaction.on_commit(lambda: spans.moved(pairs), robust=True)
 
 

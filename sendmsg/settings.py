@@ -301,11 +301,15 @@ if TRACES_ENDPOINT and find_spec("opentelemetry") is None:
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "sendmsg.telemetry.logging.LineFormatter"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "formatters": {
+        "line": {"()": "sendmsg.telemetry.logging.LineFormatter"},
+        "json": {"()": "sendmsg.telemetry.logging.JsonFormatter"},
+    },
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": ENVIRONMENT["LOG_FORMAT"]}},
     "root": {"handlers": ["stderr"], "level": ENVIRONMENT["LOG_LEVEL"]},
     "loggers": {
         "django.request": {"level": "ERROR"},  # 4xx are answers, not events
+        "sendmsg.messages": {"level": "INFO" if ENVIRONMENT["LOG_MESSAGES"] else "WARNING"},
         "django.security.DisallowedHost": {"level": "CRITICAL"},  # so is the 400 for somebody else's Host
     },
 }

@@ -57,6 +57,8 @@ VARIABLES: Final = (
         "RabbitMQ; redis:// is for the embedded mode only.",
     ),
     Variable("LOG_LEVEL", one_of("DEBUG", "INFO", "WARNING", "ERROR"), "INFO", "Least level that is logged."),
+    Variable("LOG_FORMAT", one_of("line", "json"), "line", "How a line of the log is written."),
+    Variable("LOG_MESSAGES", boolean, "false", "Log a line for each step of each message."),
     Variable("METRICS_TOKEN", optional_text, "", "Bearer token that /metrics asks for; empty: open."),
     Variable(
         "METRICS_PORT",

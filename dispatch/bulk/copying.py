@@ -25,7 +25,7 @@ from dispatch.suitability import Carriers
 from dispatch.vocabulary import Priority
 from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics, traces
+from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.spans import Data
 
 EVENTS: Final = 1000  # events of one journal entry, about 250 kB
@@ -86,7 +86,7 @@ def store(rows: Sequence[NewRow]) -> None:
     counts = Counter((row.subject.channel, row.subject.test) for row in rows)
     due = any(row.due_at <= row.now for row in rows)
     # Without the rows: a broadcast has many chunks.
-    traced = [(row.begun, _traced(row)) for row in rows if row.begun.column]
+    traced = [(row.begun, _traced(row)) for row in rows if row.begun.column or steps.on()]
     at = rows[0].now
     transaction.on_commit(lambda: _after_commit(counts, due, traced, at))
 
@@ -170,5 +170,7 @@ def _after_commit(
         metrics.ACCEPTED.labels(channel, "test" if test else "live").inc(count)
     for begun, data in traced:
         traces.accepted(begun, at, data)
+        if steps.on():
+            steps.log("accepted", **data)
     if due:
         wakeup.ring()

@@ -78,6 +78,12 @@ def request(header: str, describe: Callable[[], tuple[str, Data, str]]) -> Itera
         _export(Span(name, own, parent_id, began, timezone.now(), "SERVER", data, failed=failed))
 
 
+def current_trace_id() -> str:
+    """Of the API call that this thread serves, while it is traced; else ""."""
+    current = _request.get()
+    return current.own.trace_id if current is not None and current.own is not None and current.own.sampled else ""
+
+
 def begin() -> Begun:
     """A message that an API call is about: part of the call's trace, or of the caller's where we trace nothing."""
     current = _request.get()

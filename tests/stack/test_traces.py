@@ -1,5 +1,6 @@
-"""With every process running, a real OTLP receiver is sent one trace for each message, from call to callback."""
+"""With every process running, each message is one trace at a real OTLP receiver, and can be followed in the logs."""
 
+import json
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -42,6 +43,8 @@ def traced(
         OTEL_EXPORTER_OTLP_ENDPOINT=receiver.url,
         OTEL_EXPORTER_OTLP_HEADERS="authorization=Bearer%20collector-token",
         OTEL_BSP_SCHEDULE_DELAY="100",
+        LOG_FORMAT="json",
+        LOG_MESSAGES="true",
     )
     try:
         running.start()
@@ -208,15 +211,62 @@ def test_while_the_receiver_is_away_messages_are_delivered_and_it_is_said_once(
     assert worker.tail().count("traces are dropped") == 1
 
 
-def test_no_number_text_key_or_secret_is_sent(traced: Stack, receiver: Receiver) -> None:
-    """After whatever the tests before it sent; alone it sends one itself."""
-    message_id = traced.send(NUMBER, body=SECRET_TEXT)
-    traced.finished(message_id)
-    whole(receiver, message_id, callbacks=0)
+def lines(traced: Stack) -> list[dict[str, Any]]:
+    """What our processes logged; the sandbox is a provider's."""
+    texts = [process.log.read_text() for name, process in traced.processes.items() if name != "sandbox"]
+    return [json.loads(line) for text in texts for line in text.splitlines() if line.startswith("{")]
 
-    sent = receiver.sent
-    planted: list[Any] = [NUMBER[1:], "7700900", SECRET_TEXT, "hooks-with-a-secret-path", *traced.keys.values()]
+
+def test_a_message_can_be_followed_through_the_logs(traced: Stack, endpoint: FaultServer) -> None:
+    answered = traced.http.post(
+        f"{traced.url}/v1/messages",
+        json={"to": NUMBER, "body": SECRET_TEXT},
+        headers={**traced.headers(), "X-Request-ID": "followed"},
+        timeout=15,
+    )
+    message_id = answered.json()["id"]
+    traced.finished(message_id)
+
+    def steps() -> list[tuple[str, str]]:
+        found = [line for line in lines(traced) if line.get("message_id") == message_id]
+        return sorted((line["event"], str(line.get("state", line.get("type", "")))) for line in found)
+
+    def told() -> bool:
+        return [event for event, _ in steps()].count("callback") == 2
+
+    eventually(told, "both callbacks are in the log", 30)
+    assert steps() == [
+        ("accepted", ""),
+        ("callback", "message.delivered"),
+        ("callback", "message.sent"),
+        ("moved", "delivered"),
+        ("moved", "released"),
+        ("moved", "sending"),
+        ("moved", "sent"),
+        ("receipt", ""),
+    ]
+    [first] = [one for one in lines(traced) if one["event"] == "accepted" and one["message_id"] == message_id]
+    assert first["request_id"] == "followed"
+
+
+def test_no_number_text_or_secret_is_in_any_output(traced: Stack, receiver: Receiver, endpoint: FaultServer) -> None:
+    """Of whatever the tests before it did too: traces, logs, metrics and the timeline."""
+    message_id = traced.send(NUMBER, body=SECRET_TEXT)
+    refused = traced.send("+447700900905", body=SECRET_TEXT)
+    traced.finished(message_id)
+    traced.finished(refused)
+    traced.http.post(f"{traced.url}/webhooks/sendmsg/sendmsg", data=f"{SECRET_TEXT} {NUMBER}", timeout=15)
+    traced.http.post(f"{traced.url}/v1/messages", data=f"{SECRET_TEXT} {NUMBER}", headers=traced.headers(), timeout=15)
+    whole(receiver, message_id, callbacks=2)
+    traced.logged([message_id], ["accepted", "sent", "delivered"])
+
+    outputs = {name: process.log.read_bytes() for name, process in traced.processes.items() if name != "sandbox"}
+    outputs["traces"] = receiver.sent
+    outputs["metrics"] = traced.http.get(f"{traced.url}/metrics", timeout=15).content
+    outputs["timeline"] = str(traced.sql("SELECT type, data FROM logs_event", logs=True)).encode()
+    planted: list[str] = [NUMBER[1:], "7700900", SECRET_TEXT, "hooks-with-a-secret-path", *traced.keys.values()]
     planted += [value for name, value in traced.environment.items() if "SECRET" in name or "KEY" in name]
-    assert len(receiver.spans) > 5
-    assert [one for one in planted if one.encode() in sent] == []
+    assert all(len(output) > 100 for name, output in outputs.items() if name in ("web", "worker", "traces", "timeline"))
+    assert [(name, one) for name, output in outputs.items() for one in planted if one.encode() in output] == []
     assert {one["authorization"] for one in receiver.headers} == {"Bearer collector-token"}
+    assert [name for name, output in outputs.items() if b"collector-token" in output and name != "traces"] == []

@@ -50,6 +50,7 @@ class Task:
     lease: datetime
     probe: bool
     type: str
+    message_id: UUID | None
     trace: str
 
 

@@ -67,9 +67,11 @@ WITH due AS (
     LIMIT %(limit)s
 )
 UPDATE webhooks_callback c SET due_at = %(lease)s FROM due WHERE c.id = due.id
-RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type,
+RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type, c.message_id,
     COALESCE((SELECT m.trace FROM dispatch_message m WHERE m.id = c.message_id), '')
 """
+
+Row = tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,9 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
 
 
 def _tasks(
-    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime, str, str]], probes: set[UUID], now: datetime
+    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str]],
+    probes: set[UUID],
+    now: datetime,
 ) -> list[Task]:
     endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
     keys = _all_keys(list(endpoints.values()), now)
@@ -149,9 +153,10 @@ def _tasks(
             lease=now + LEASE,
             probe=endpoint_id in probes,
             type=kind,
+            message_id=message_id,
             trace=trace,
         )
-        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at, kind, trace in rows
+        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at, kind, message_id, trace in rows
     ]
 
 

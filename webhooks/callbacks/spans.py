@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from sendmsg.telemetry import traces
+from sendmsg.telemetry import steps, traces
 from sendmsg.telemetry.traceparent import HEADER, Place
 
 if TYPE_CHECKING:  # it imports this module
@@ -25,12 +25,14 @@ class CallbackSpan:
 
     def over(self, result: "Result", began: datetime) -> None:
         """The call has ended. No URL is told: a client may have put a secret into it."""
-        if self._message is None:
-            return
         task, code = result.task, result.code
         data: dict[str, str | int] = {"callback_id": str(task.id), "type": task.type, "attempt": task.attempts + 1}
+        data |= {"message_id": str(task.message_id)} if task.message_id is not None else {}
+        data |= {"code": code} if code else {}
+        if steps.on():
+            steps.log("callback", **data, status=result.status)
+        if self._message is None:
+            return
         if result.status is not None:
             data["http.response.status_code"] = result.status
-        if code:
-            data["code"] = code
         traces.write("callback", self._message, began, result.at, data, place=self._place, kind="CLIENT", failed=code)
