@@ -1,5 +1,6 @@
 """What a row keeps of its trace, and which spans its moves leave. `tests/stack/test_traces.py` has the whole tree."""
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -8,14 +9,17 @@ from django.db import transaction
 from django.test import Client
 from django.utils import timezone
 
-from dispatch import leases, transitions
+from dispatch import leases, sending, transitions
 from dispatch.models import Message
 from dispatch.states import State
 from dispatch.transitions import Change
 from sendmsg.telemetry import otlp
 from sendmsg.telemetry.traceparent import Place
 from tests.cast import Member
+from tests.dispatch.providers.test_infobip import TestInfobip as Infobip
+from tests.dispatch.rounds import INFOBIP, connected
 from tests.factories import make_message
+from tests.faults import FaultServer
 from tests.telemetry.receiver import Receiver
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -192,3 +196,54 @@ class TestMoving:
         otlp.close()
 
         assert collector.spans == []
+
+
+class TestCalls:
+    """By a provider that takes many messages in a call."""
+
+    @pytest.fixture
+    def provider(self) -> Iterator[FaultServer]:
+        with connected(batches=(INFOBIP, Infobip().accept)) as servers:
+            yield servers["batches"]
+
+    def deliver(self, alice: Member, count: int) -> list[Place]:
+        places = [Place.root(sampled=True) for _ in range(count)]
+        messages = [
+            make_message(alice.account, State.RELEASED, release=1, to=f"+4477009001{number:02}", trace=place.column)
+            for number, place in enumerate(places)
+        ]
+        sending.deliver_batch("batches", [(message.id, 1) for message in messages])
+        assert sending.wait_settled(20)
+        otlp.close()
+        return places
+
+    def test_a_call_for_many_and_their_own_spans_name_each_other(
+        self, alice: Member, collector: Receiver, provider: FaultServer
+    ) -> None:
+        places = self.deliver(alice, 3)
+
+        [shared] = collector.named("call batch")
+        calls = collector.named("call")
+        assert shared.links == {(place.trace_id, place.span_id) for place in places}
+        assert {one.trace_id: one.links for one in calls} == {
+            place.trace_id: frozenset({shared.place}) for place in places
+        }
+        assert {one.parent_id for one in calls} == {place.child("send", 1).span_id for place in places}
+        assert (shared.data["sendmsg.connection"], shared.data["sendmsg.messages"]) == ("batches", 3)
+
+    def test_a_call_for_one_is_its_own_span_only(
+        self, alice: Member, collector: Receiver, provider: FaultServer
+    ) -> None:
+        [place] = self.deliver(alice, 1)
+
+        [call] = collector.named("call")
+        assert (call.trace_id, call.links) == (place.trace_id, frozenset())
+        assert collector.named("call batch") == []
+        assert call.data["sendmsg.outcome"] == "accepted"
+
+    def test_no_provider_hears_of_our_traces(self, alice: Member, collector: Receiver, provider: FaultServer) -> None:
+        [place] = self.deliver(alice, 1)
+
+        [request] = provider.requests
+        assert not {"traceparent", "tracestate", "baggage"} & set(request.headers)
+        assert place.trace_id.encode() not in request.body
