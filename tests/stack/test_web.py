@@ -85,6 +85,13 @@ def test_a_killed_worker_is_replaced(stack: Stack, tmp_path: Path) -> None:
         eventually(lambda: answers(port) and workers(process) != [worker], "another worker answers", 60)
 
 
+def test_no_worker_outlives_its_parent(stack: Stack, tmp_path: Path) -> None:
+    with web(stack, tmp_path) as (process, port):
+        os.kill(process.pid, signal.SIGKILL)
+
+        eventually(lambda: not answers(port), "nobody answers any more", 30)
+
+
 def workers(process: Process) -> list[int]:
     """The pids of the processes that serve; the other child keeps account of what they share."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
