@@ -28,7 +28,16 @@ def test_the_base_is_one_pinned_image_of_a_python_that_we_support() -> None:
 def test_packages_are_installed_by_their_hashes_apart_from_the_image() -> None:
     assert "--require-hashes" in STAGES[1]
     assert not re.search(r"^RUN .*\b(pip|apt-get)\b", STAGES[-1], re.MULTILINE)
-    assert "--hash=sha256:" in (ROOT / "requirements.txt").read_text()
+    assert "--hash=sha256:" in (DOCKER / "requirements.txt").read_text()
+
+
+def test_every_extra_that_a_setting_may_need_is_in_the_image() -> None:
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    locked = (DOCKER / "requirements.txt").read_text()
+
+    for name in set(extras) - {"dev", "embedded"}:
+        for package in extras[name]:
+            assert f"\n{re.split(r'[^a-z0-9-]', package)[0]}" in locked, package
 
 
 def test_it_runs_as_nobody_special_and_says_so_by_number() -> None:
@@ -48,7 +57,7 @@ def test_static_files_are_collected_while_it_is_built() -> None:
 def test_what_is_copied_exists_and_is_let_in() -> None:
     copied = re.findall(r"^COPY (?!--from)(\S+) \S+$", TEXT, re.MULTILINE)
 
-    assert set(copied) == {"requirements.txt", "manage.py", "sendmsg", "dispatch", "webhooks"}
+    assert set(copied) == {"docker/requirements.txt", "manage.py", "sendmsg", "dispatch", "webhooks"}
     assert all((ROOT / path).exists() for path in copied)
     assert {line[1:] for line in IGNORED if line.startswith("!")} == set(copied)
     assert "*" in IGNORED
