@@ -2,9 +2,12 @@
 
 A `released` message was not claimed by anybody, so it is simply queued again. A `sending` one may have reached the
 provider: its open attempt ends as unknown, and the verdict on unknown outcomes applies.
+
+A `released` one of a connection that no worker serves is queued at once. Should its worker come back after all, the
+task names a release that is over: the worker finds nothing to claim.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from uuid import UUID
 
@@ -15,7 +18,7 @@ from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Unknown
 from dispatch.states import State
-from dispatch.transitions import Change
+from dispatch.transitions import Change, Moved
 from dispatch.verdicts import decide
 from dispatch.vocabulary import AttemptOutcome
 from sendmsg.telemetry import metrics
@@ -30,20 +33,30 @@ def free_ended(now: datetime) -> int:
         return _free_released(now) + _free_sending(now)
 
 
+def free_unserved(connection_ids: Collection[int], now: datetime) -> int:
+    """Queue what was released to these connections, which no worker serves, up to a batch; how many moved."""
+    if not connection_ids:
+        return 0
+    with transaction.atomic():
+        rows = Message.objects.filter(state=State.RELEASED, connection_id__in=connection_ids).order_by("id")
+        return len(_queued(rows.select_for_update(skip_locked=True)[:BATCH], now, "not_served"))
+
+
 def _ended(state: State, now: datetime) -> list[Message]:
     rows = Message.objects.filter(state=state, lease_until__lt=now).order_by("id")
     return list(rows.select_for_update(skip_locked=True)[:BATCH])
 
 
 def _free_released(now: datetime) -> int:
-    moved = transitions.apply(
-        [
-            Change(row.id, State.QUEUED, release=row.release, due_at=now, data={"code": "lease_ended"})
-            for row in _ended(State.RELEASED, now)
-        ]
-    )
+    moved = _queued(_ended(State.RELEASED, now), now, "lease_ended")
     metrics.LEASES_EXPIRED.labels(State.RELEASED.value).inc(len(moved))
     return len(moved)
+
+
+def _queued(rows: Iterable[Message], now: datetime, code: str) -> list[Moved]:
+    return transitions.apply(
+        [Change(row.id, State.QUEUED, release=row.release, due_at=now, data={"code": code}) for row in rows]
+    )
 
 
 def _free_sending(now: datetime) -> int:

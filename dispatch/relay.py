@@ -6,10 +6,10 @@ a message whose worker, task or relay was lost moves again when its lease ends. 
 
 It also clears away idempotency records that have served their time, and moves broadcasts on.
 
-One step: 1. free what lost its lease, end what is overdue, find the lanes of what an edited route concerns; 2. make
-sure that the broker is there; 3. claim due rows of the lanes that have room, choose, and commit them as `released`; 4.
-publish, confirmed; 5. put back what could not be published. A relay killed between 3 and 4 leaves rows whose lease
-ends.
+One step: 1. free what lost its lease or its workers, end what is overdue, find the lanes of what an edited route
+concerns; 2. make sure that the broker is there; 3. claim due rows of the lanes that have room, choose, and commit them
+as `released`; 4. publish, confirmed; 5. put back what could not be published. A relay killed between 3 and 4 leaves
+rows whose lease ends.
 """
 
 import logging
@@ -23,7 +23,7 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch import deadlines, directory, due, leases, routes, routing, transitions, wakeup
+from dispatch import deadlines, directory, due, leases, routes, routing, serving, transitions, wakeup
 from dispatch.bulk.sweep import BroadcastSweep
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
@@ -58,6 +58,7 @@ class Relay(Pump):
         self._rematch = Rematch()
         self._broadcasts = BroadcastSweep()
         self._nap = SHORTEST_WAIT
+        self._left: frozenset[int] = frozenset()
         self._swept_at = self._purged_at = float("-inf")
 
     def step(self) -> int:
@@ -100,7 +101,16 @@ class Relay(Pump):
             return 0
         self._swept_at = clock
         now = timezone.now()
-        return leases.free_ended(now) + deadlines.end_overdue(now)
+        freed = leases.free_ended(now) + leases.free_unserved(self._unserved(), now)
+        return freed + deadlines.end_overdue(now)
+
+    def _unserved(self) -> frozenset[int]:
+        found = serving.unserved()
+        if found != self._left:
+            names = sorted(entry.name for entry in directory.entries().values() if entry.id in found)
+            logger.warning("connections that no worker serves names=%s", ",".join(names) or "none")
+            self._left = found
+        return found
 
 
 def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, list[Reference]]]:

@@ -2,7 +2,8 @@
 
 1. Options. The steps of the route that fits, in tiers by position; without a route, every connection in one tier. A
    test key's message only ever reaches a sandbox, a live one never does, and the provider must speak the channel.
-2. Standing. An option is out while its connection is paused, throttled or its breaker is open (`dispatch.standings`).
+2. Standing. An option is out while its connection is paused, throttled, served by no worker, or its breaker is open
+   (`dispatch.standings`).
 3. Choice. The first tier with an option that stands; in it by weight, less for a connection that is slow or fails. One
    that just failed the message goes last, one that refused it is out. A connection that stands and is full is waited
    for: it is busy, not broken.

@@ -1,4 +1,4 @@
-"""What each connection is good for at this moment: its switches, its breaker, its pauses, and what is under way.
+"""What each connection is good for at this moment: its switches, workers, breaker, pauses, and what is under way.
 
 A connection's room is short: what is released can't be overtaken by what is more urgent. It is what the connection does
 in `AHEAD` seconds and the time of a call, measured or by its rate, so that it never runs dry either.
@@ -11,7 +11,7 @@ from typing import Final
 from django.conf import settings
 from django.db.models import Count
 
-from dispatch import breaker, pacing
+from dispatch import breaker, pacing, serving
 from dispatch.breaker import Health
 from dispatch.directory import Entry
 from dispatch.models import Message
@@ -33,13 +33,16 @@ def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
     )
     throttled = pacing.paused(entries)
     health = breaker.read(entries)
+    unserved = serving.unserved()
     return {
-        entry.id: _standing(entry, health[name], name in throttled, under_way.get(entry.id, 0))
+        entry.id: _standing(
+            entry, health[name], name in throttled, under_way.get(entry.id, 0), entry.id not in unserved
+        )
         for name, entry in entries.items()
     }
 
 
-def _standing(entry: Entry, health: Health, throttled: bool, under_way: int) -> Standing:
+def _standing(entry: Entry, health: Health, throttled: bool, under_way: int, served: bool) -> Standing:
     room = backlog(entry, health) - under_way
     obstacle = ""
     if not entry.enabled:
@@ -48,6 +51,8 @@ def _standing(entry: Entry, health: Health, throttled: bool, under_way: int) -> 
         obstacle = "misconfigured"
     elif entry.paused_at is not None:
         obstacle = "paused"
+    elif not served:
+        obstacle = serving.NOBODY
     elif throttled:
         obstacle = "throttled"
     elif health.state is BreakerState.OPEN:

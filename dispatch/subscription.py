@@ -1,7 +1,8 @@
 """Which queues a worker serves, and how it follows the connections while it runs.
 
 A worker serves the connections of its region and those of none; or only those that it was started for. What changes in
-the table is followed within seconds: a new connection gets its task and its queue, a new rate its ceiling.
+the table is followed within seconds: a new connection gets its task and its queue, a new rate its ceiling. At each look
+it says that it serves them (`dispatch.serving`).
 """
 
 import logging
@@ -15,7 +16,7 @@ from celery.worker.control import control_command
 from django.conf import settings
 from django.db import close_old_connections, connections
 
-from dispatch import directory, topology
+from dispatch import directory, serving, topology
 from dispatch.directory import Entry
 from dispatch.tasks import rate_limit, task_name, task_of
 from sendmsg.celery import app
@@ -83,16 +84,19 @@ class Watch(threading.Thread):
         self.known = {name: rate_limit(entry) for name, entry in scope.of(directory.entries()).items()}
 
     def run(self) -> None:
-        while not self.stopping.wait(WATCH_EVERY):
+        while True:
             try:
                 self.look()
             except Exception as error:  # database or broker away: the next look finds what this one missed
                 logger.warning("connection watch failed error=%s", type(error).__name__)
                 connections["default"].close()
+            if self.stopping.wait(WATCH_EVERY):
+                return
 
     def look(self) -> None:
         close_old_connections()
-        for name, entry in self.scope.of(directory.entries()).items():
+        served = self.scope.of(directory.entries())
+        for name, entry in served.items():
             limit = rate_limit(entry)
             if name not in self.known:
                 task_of(name).rate_limit = limit
@@ -100,3 +104,4 @@ class Watch(threading.Thread):
             elif limit != self.known[name]:
                 app.control.rate_limit(task_name(name), limit or 0, destination=[self.hostname])
             self.known[name] = limit
+        serving.note([entry.id for entry in served.values()])

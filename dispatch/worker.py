@@ -20,7 +20,7 @@ from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutt
 from celery.worker.consumer import Consumer
 from django.db import close_old_connections
 
-from dispatch import calls, directory, sending
+from dispatch import calls, directory, sending, serving
 from dispatch.subscription import Scope, Watch, subscribe
 from sendmsg import heartbeat
 from sendmsg.celery import app
@@ -37,7 +37,13 @@ class Beat(bootsteps.StartStopStep):
     """Signs of life out of the very loop that takes tasks; each start of the consumer begins with an empty timer."""
 
     def start(self, parent: Any) -> None:
-        parent.timer.call_repeatedly(BEAT_EVERY, heartbeat.beat)
+        turn()
+        parent.timer.call_repeatedly(BEAT_EVERY, turn)
+
+
+def turn() -> None:
+    heartbeat.beat()
+    serving.turned()
 
 
 class DeliverConsumer(Consumer):

@@ -158,6 +158,11 @@ def url(*schemes: str) -> Callable[[str], str]:
     return read
 
 
+def several(read: Callable[[str], str]) -> Callable[[str], str]:
+    """One or more of the same, with semicolons between."""
+    return lambda value: ";".join(read(part) for part in value.split(";"))
+
+
 def optional(read: Callable[[str], Any]) -> Callable[[str], Any]:
     """As `read` has it; or nothing."""
     return lambda value: read(value) if value else ""

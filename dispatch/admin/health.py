@@ -8,7 +8,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from dispatch import pacing
+from dispatch import pacing, serving
 from dispatch.breaker import Health
 from dispatch.models import Connection, ConnectionEvent, Message
 from dispatch.states import State
@@ -61,13 +61,15 @@ def panel(connection: Connection) -> Panel:
 
 
 def state(connection: Connection) -> SafeString:
-    """Whether operators let it work."""
+    """Whether operators let it work, and somebody does."""
     if not connection.enabled:
         return coloured("off", "disabled")
     if connection.paused_at is not None:
         since = f"{connection.paused_at:%Y-%m-%d %H:%M}"
         why = f": {connection.pause_reason}" if connection.pause_reason else ""
         return coloured("warn", f"paused since {since}{why}")
+    if connection.pk in serving.unserved():
+        return coloured("bad", serving.NOBODY)
     return coloured("good", "enabled")
 
 

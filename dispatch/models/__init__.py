@@ -8,6 +8,7 @@ from dispatch.models.erasures import Erasure
 from dispatch.models.messages import Attempt, Message, ProviderReference
 from dispatch.models.minutes import Minute
 from dispatch.models.routes import Route, RouteStep
+from dispatch.models.servings import Serving
 from dispatch.models.suppressions import Suppression, WhatsAppWindow
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ProviderReference",
     "Route",
     "RouteStep",
+    "Serving",
     "Suppression",
     "WhatsAppWindow",
 ]

@@ -57,14 +57,19 @@ class Address:
 
 
 class RabbitMQ:
-    """One node. `stop`, `kill` and `restart` keep the durable messages and the address."""
+    """One node. `stop`, `kill` and `restart` keep the durable messages and the address.
 
-    def __init__(self, folder: Path, address: Address | None = None) -> None:
+    `beside`: a node that runs, which this one can join. It has the same users, the same cookie, and its epmd.
+    """
+
+    def __init__(self, folder: Path, address: Address | None = None, beside: Self | None = None) -> None:
         self.folder = folder.resolve()
         self.address = address or Address.reserve()
         self._api_port = free_port()
         self._node = f"tests-{secrets.token_hex(4)}@localhost"
-        self._epmd_port = free_port()
+        self._beside = beside
+        self._cookie = beside._cookie if beside else secrets.token_hex(16)
+        self._epmd_port = beside._epmd_port if beside else free_port()
         self._beam: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 
@@ -87,7 +92,7 @@ class RabbitMQ:
         self._prepare()
         environment = self.environment()
         with self._log.open("ab") as log:
-            if self._epmd is None or self._epmd.poll() is not None:
+            if self._beside is None and (self._epmd is None or self._epmd.poll() is not None):
                 self._epmd = spawn([_epmd()], folder=self.folder, output=log, environment=environment)
             self._beam = spawn([_need("rabbitmq-server")], folder=self.folder, output=log, environment=environment)
         try:
@@ -127,6 +132,13 @@ class RabbitMQ:
         Raises `subprocess.CalledProcessError` if it fails.
         """
         return self._run("rabbitmqctl", *arguments)
+
+    def join(self) -> None:
+        """Be a member of the cluster of the node beside it; what this one held is gone."""
+        assert self._beside is not None
+        self.ctl("stop_app")
+        self.ctl("join_cluster", self._beside._node)
+        self.ctl("start_app")
 
     def enable_api(self) -> str:
         """Serve the management API until the next start, which is faster without; its URL."""
@@ -171,7 +183,7 @@ class RabbitMQ:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         cookie = self.folder / ".erlang.cookie"
         if not cookie.exists():
-            cookie.write_text(secrets.token_hex(16))
+            cookie.write_text(self._cookie)
             cookie.chmod(0o400)  # Erlang refuses one that others may read
         (self.folder / "enabled_plugins").write_text("[].\n")
         configuration = CONFIGURATION.format(host=HOST, address=self.address, api_port=self._api_port)

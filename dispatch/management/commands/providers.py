@@ -1,13 +1,13 @@
 """`manage.py providers`: connections and routes from a file, and what an operator does to connections by hand."""
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from dispatch import checkup, directory, history, rotation
+from dispatch import checkup, directory, history, rotation, serving
 from dispatch.breaker import Health
 from dispatch.declarations import apply, schema, wanted
 from dispatch.declarations.schema import DeclarationError
@@ -70,7 +70,8 @@ class Command(BaseCommand):
         found = vitals([row.name for row in rows])
         if rows and not found:
             self.stderr.write("Redis is away: how connections do is not known.")
-        table = [COLUMNS, *(_row(row, found.get(row.name)) for row in rows)]
+        unserved = serving.unserved()
+        table = [COLUMNS, *(_row(row, found.get(row.name), unserved) for row in rows)]
         widths = [max(len(line[at]) for line in table) for at in range(len(COLUMNS))]
         for line in table:
             cells = (cell.ljust(width) for cell, width in zip(line, widths, strict=True))
@@ -136,14 +137,14 @@ def _unknown(name: str) -> str:
     return f'There is no connection "{name}". There are: {", ".join(names) or "none"}.'
 
 
-def _row(row: Connection, known: Health | None) -> tuple[str, ...]:
+def _row(row: Connection, known: Health | None, unserved: Collection[int]) -> tuple[str, ...]:
     health = known or Health()
     state = health.state.label + (f" ({health.reason})" if health.reason else "")
     return (
         row.name,
         row.provider,
         row.region or "-",
-        "yes" if row.enabled else "no",
+        (f"yes: {serving.NOBODY}" if row.pk in unserved else "yes") if row.enabled else "no",
         (f"yes: {row.pause_reason}" if row.pause_reason else "yes") if row.paused_at else "no",
         state if known else "?",
         f"{row.weight} x {health.factor:.2f}" if known else str(row.weight),
