@@ -8,6 +8,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from dispatch import directory, explain, leases, relay, routes, serving
+from dispatch.admin import health
 from dispatch.models import Connection, Message, Serving
 from dispatch.relay import Relay
 from dispatch.routes import Subject
@@ -16,6 +17,7 @@ from dispatch.standings import standings
 from dispatch.states import State
 from dispatch.subscription import Scope, Watch
 from tests.cast import Member
+from tests.dispatch.commands import providers as run
 from tests.factories import make_connection, make_message, make_route
 
 pytestmark = pytest.mark.django_db
@@ -148,6 +150,15 @@ def test_with_nothing_else_left_a_message_waits_and_the_explanation_says_for_who
     assert told.chosen is None
     assert [way.obstacle for way in told.options] == ["no worker serves it"]
     assert told.reason == "It waits: nothing that it could leave by can take it now."
+
+
+def test_operators_see_it_on_the_page_and_in_the_list(eu: Connection, us: Connection) -> None:
+    say(eu, us)
+    fall_silent(eu)
+
+    assert (serving.NOBODY in health.state(eu), serving.NOBODY in health.state(us)) == (True, False)
+    listed = run("list").splitlines()
+    assert [serving.NOBODY in line for line in listed] == [False, True, False]
 
 
 def test_what_was_released_to_a_silent_region_is_queued_at_once_and_nothing_else_is(

@@ -242,15 +242,21 @@ def test_the_example_environment_starts_once_its_secrets_are_filled_in(
 
 
 @pytest.mark.django_db
-def test_the_file_of_connections_that_is_shown_can_be_applied(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("text", "route"),
+    list(zip(DOCS["operations"].blocks("yaml"), ["one-time codes", "eu, then us"], strict=True)),
+    ids=["all kinds", "regions"],
+)
+def test_the_files_of_connections_that_are_shown_can_be_applied(
+    text: str, route: str, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "twilio").write_text("token")
-    for name in ("TWILIO_SID", "VONAGE_KEY", "VONAGE_SECRET"):
+    for name in re.findall(r"env: (\w+)", text):
         monkeypatch.setenv(name, "a-value")
-    [text] = DOCS["operations"].blocks("yaml")
 
     declared = wanted.parse(text.replace("/run/secrets", str(tmp_path)))
 
-    assert "+ route one-time codes" in apply.apply(declared, by="cli:test")
+    assert f"+ route {route}" in apply.apply(declared, by="cli:test")
     assert apply.apply(declared, by="cli:test") == []
 
 

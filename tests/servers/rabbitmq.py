@@ -68,8 +68,8 @@ class RabbitMQ:
         self._api_port = free_port()
         self._node = f"tests-{secrets.token_hex(4)}@localhost"
         self._beside = beside
-        self._cookie = beside._cookie if beside else secrets.token_hex(16)
-        self._epmd_port = beside._epmd_port if beside else free_port()
+        self._cookie: str = beside._cookie if beside else secrets.token_hex(16)
+        self._epmd_port: int = beside._epmd_port if beside else free_port()
         self._beam: subprocess.Popen[bytes] | None = None
         self._epmd: subprocess.Popen[bytes] | None = None
 

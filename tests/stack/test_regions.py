@@ -65,7 +65,7 @@ def leaves_by(stack: Stack, region: str, seconds: float) -> list[str]:
             sent,
             region,
         )
-        return rows[0][0] > 0
+        return bool(rows[0][0])
 
     eventually(by_region, f"messages leave by {region}", seconds, every=0.5)
     return sent
