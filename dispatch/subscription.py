@@ -96,6 +96,7 @@ class Watch(threading.Thread):
     def look(self) -> None:
         close_old_connections()
         served = self.scope.of(directory.entries())
+        serving.note([entry.id for entry in served.values()])
         for name, entry in served.items():
             limit = rate_limit(entry)
             if name not in self.known:
@@ -104,4 +105,3 @@ class Watch(threading.Thread):
             elif limit != self.known[name]:
                 app.control.rate_limit(task_name(name), limit or 0, destination=[self.hostname])
             self.known[name] = limit
-        serving.note([entry.id for entry in served.values()])
