@@ -23,6 +23,7 @@ def environment(secrets: Secrets, ports: Ports, urls: dict[str, str], metrics: P
     return {
         **{name: os.environ[name] for name in KEPT if name in os.environ},
         **urls,
+        "ALERTS_TARGETS": f"http://{HOST}:{ports.web}/metrics",
         "ALLOWED_HOSTS": f"localhost,{HOST}",
         "CALLBACKS_ALLOW_HTTP": "true",  # to programs on this machine, which is the only one that reaches us
         "CALLBACKS_ALLOW_PRIVATE": "true",
@@ -73,6 +74,7 @@ def services(ports: Ports) -> tuple[Child, ...]:
         _pump("callbacks"),
         _pump("reconcile"),
         _pump("measure"),
+        _pump("alerts"),
         _pump("logwriter", rank=1),
     )
 
