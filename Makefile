@@ -17,7 +17,7 @@ PRODUCTION := env -i PATH="$$PATH" PYTHONWARNINGS="ignore:Got an error checking 
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test drill-failover drill-pacing drill-receipts drill-retention pictures check format lock FORCE
+.PHONY: help run test drill-failover drill-pacing drill-receipts drill-retention bench pictures check format lock FORCE
 unexport PYTHONHOME PYTHONPATH
 MAKEFLAGS += --no-print-directory
 
@@ -56,6 +56,9 @@ drill-retention: .venv/.test ## Archive old rows by the million, and measure who
 pictures: .venv/.test ## Take the pictures of the admin in docs/pictures anew, of everything running; needs Chromium
 	@exec $(PY) -m tests.drills.pictures
 
+bench: .venv/.test ## Measure speed beside controls in the same run, about five minutes (BENCH=lives: one of them)
+	@exec $(PY) -m tests.bench
+
 check: .venv/.test ## Lint, types, imports, migrations, deployment settings, OpenAPI
 	$(PY) -m ruff check
 	$(PY) -m ruff format --check
@@ -70,8 +73,12 @@ format: .venv/.test ## Format the code, and repair what the linter can
 	$(PY) -m ruff check --fix
 	$(PY) -m ruff format
 
+# What is optional elsewhere is in the image: which of it is used is a matter of settings.
+EXTRAS := aws otel s3 sqs zstd
+
 lock: .venv/.test ## Pin the dependencies of pyproject.toml (UPGRADE=--upgrade)
 	$(COMPILE) --output-file requirements.txt
+	$(COMPILE) $(EXTRAS:%=--extra %) --constraint requirements.txt --output-file docker/requirements.txt
 	$(COMPILE) --extra embedded --constraint requirements.txt --output-file sendmsg/embedded/requirements.txt
 	$(COMPILE) --extra dev --extra embedded --constraint requirements.txt --output-file tests/requirements.txt
 

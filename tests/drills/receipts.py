@@ -11,27 +11,22 @@ the same cores.
 
 import argparse
 import json
-import selectors
-import socket
 import sys
 import time
-from collections import Counter, deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from statistics import quantiles
 from urllib.parse import urlsplit
 
 from tests.drills.failover import running_stack
+from tests.load import PATIENCE, Load
 from tests.stack.stack import SECRETS, Stack
 from tests.waiting import eventually
 from tests.webhooks.provider import signature
 
 RATE, SECONDS = 2000, 10
-CLIENTS = 64  # kept connections
 ANSWERED_WITHIN = 0.250  # seconds, 99 % of the receipts
 APPLIED_WITHIN = 30.0  # seconds after the last answer
-PATIENCE = 120.0  # seconds for whatever is measured to end at all
 SENT = """
 WITH numbers AS (SELECT gen_random_uuid() AS id, number FROM generate_series(1, %s) AS number), inserted AS (
     INSERT INTO dispatch_message (
@@ -50,65 +45,6 @@ WITH numbers AS (SELECT gen_random_uuid() AS id, number FROM generate_series(1, 
 INSERT INTO dispatch_providerreference (connection_id, value, message_id)
 SELECT c.id, 'drill_' || n.number, n.id FROM numbers n, dispatch_connection c WHERE c.name = 'sendmsg'
 """
-
-
-@dataclass(slots=True)
-class Client:
-    """One kept connection with at most one request under way."""
-
-    socket: socket.socket
-    due_at: float = 0.0
-    answer: bytearray = field(default_factory=bytearray)
-
-
-class Load:
-    """Posts each request when it is due, or as soon as a connection is free; notes the answers and their times."""
-
-    def __init__(self, url: str) -> None:
-        parts = urlsplit(url)
-        self._address = (parts.hostname or "", parts.port or 80)
-        self._selector = selectors.DefaultSelector()
-        self._free: deque[Client] = deque()
-        self.seconds: list[float] = []
-        self.statuses: Counter[int] = Counter()
-
-    def run(self, requests: Sequence[bytes], rate: float) -> None:
-        for _ in range(CLIENTS):
-            self._connect()
-        start, sent = time.monotonic(), 0
-        give_up_at = start + len(requests) / rate + PATIENCE
-        while len(self.seconds) < len(requests) and time.monotonic() < give_up_at:
-            while sent < len(requests) and self._free and (due := start + sent / rate) <= time.monotonic():
-                client = self._free.popleft()
-                client.due_at = due
-                client.socket.sendall(requests[sent])
-                sent += 1
-            wait = start + sent / rate - time.monotonic() if self._free and sent < len(requests) else 0.1
-            for key, _ in self._selector.select(max(0.0, wait)):
-                self._hear(key.data)
-
-    def _connect(self) -> None:
-        client = Client(socket.create_connection(self._address, timeout=PATIENCE))
-        client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._selector.register(client.socket, selectors.EVENT_READ, client)
-        self._free.append(client)
-
-    def _hear(self, client: Client) -> None:
-        received = client.socket.recv(65_536)
-        client.answer += received
-        head, separator, body = bytes(client.answer).partition(b"\r\n\r\n")
-        length = head.lower().partition(b"content-length:")[2].split(b"\r\n")[0]
-        if received and not (separator and length and len(body) >= int(length)):
-            return
-        self.seconds.append(time.monotonic() - client.due_at)
-        self.statuses[int(head.split(b" ")[1]) if received else 0] += 1
-        client.answer.clear()
-        if received and b"connection: close" not in head.lower():
-            self._free.append(client)
-            return
-        self._selector.unregister(client.socket)
-        client.socket.close()
-        self._connect()
 
 
 def requests(url: str, count: int) -> list[bytes]:

@@ -75,7 +75,9 @@ class Servers:
 class Stack:
     """Start it, use it, break it, stop it."""
 
-    def __init__(self, servers: Servers, folder: Path, *, web_workers: int = 1, **environment: str) -> None:
+    def __init__(
+        self, servers: Servers, folder: Path, *, web_workers: int = 1, web_threads: int = 8, **environment: str
+    ) -> None:
         self.servers = servers
         web, sandbox = free_port(), free_port()
         self.url, self.sandbox_url = f"http://127.0.0.1:{web}", f"http://127.0.0.1:{sandbox}"
@@ -95,7 +97,9 @@ class Stack:
         }
         self._folder = folder
         commands = {
-            "web": _manage("web", "--bind", f"127.0.0.1:{web}", "--workers", str(web_workers)),
+            "web": _manage(
+                *("web", "--bind", f"127.0.0.1:{web}", "--workers", str(web_workers), "--threads", str(web_threads))
+            ),
             "relay": _manage("relay"),
             "worker": _manage("worker", "--threads", "4"),
             "worker-2": _manage("worker", "--threads", "4"),
@@ -276,11 +280,12 @@ class Stack:
                 metadata, state, release, tries, in_doubt, error_code, error_detail, due_at, expires_at, created_at,
                 updated_at
             )
-            SELECT gen_random_uuid(), a.id, false, %s, 'sms', '+447700900900', %s, %s, 1, 'gsm7', %s, '', '{}',
+            SELECT gen_random_uuid(), a.id, false, %s, 'sms', %s, %s, %s, 1, 'gsm7', %s, '', '{}',
                 'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
             FROM accounts_account a, generate_series(1, %s) WHERE a.name = %s
             """,
             columns.get("lane", DEFAULT_LANE),
+            columns.get("to", "+447700900900"),
             columns.get("sender", ""),
             body,
             columns.get("priority", 2),

@@ -1,0 +1,93 @@
+"""How fast messages are accepted: one by one, in batches, and as broadcasts."""
+
+import io
+from collections.abc import Iterator
+from time import monotonic
+
+import psycopg2
+
+from tests.bench.figures import Busy, Figure, percentiles
+from tests.bench.running import DELIVERING, asleep, bare, posts
+from tests.load import Load
+from tests.stack.stack import Stack
+
+ONES = 4000
+CLIENTS = 32
+LISTED = 100_000  # recipients of one broadcast
+BATCHES, BATCH = 20, 1000
+FORGET = "UPDATE dispatch_message SET state = 'canceled' WHERE state = 'queued'"  # what was accepted and not delivered
+
+
+def one_by_one(stack: Stack) -> Iterator[Figure]:
+    """Against a bare view with one INSERT and one confirmed publish; ours publishes later, and promises more."""
+    body = {"to": "+447700900900", "body": "hello"}
+    with asleep(stack, *DELIVERING), bare(stack) as url:
+        for where, path in ((stack.url, "/v1/messages"), (url, "/message")):
+            Load(where, CLIENTS).run(posts(where, path, [body] * 500, **stack.headers()))
+        busy, ours = Busy(), Load(stack.url, CLIENTS)
+        took = ours.run(posts(stack.url, "/v1/messages", [body] * ONES, **stack.headers()))
+        cpu = busy.each(ONES)
+        control = Load(url, CLIENTS)
+        against = control.run(posts(url, "/message", [body] * ONES))
+        stack.sql(FORGET)
+    assert (ours.statuses, control.statuses) == ({202: ONES}, {202: ONES}), (ours.statuses, control.statuses)
+    mine, its = percentiles(ours.seconds), percentiles(control.seconds)
+    met = ONES / took >= ONES / against and mine.p99 <= its.p99
+    note = f"p99 of the control {its.p99:.0f} ms"
+    yield Figure(
+        "accept, 32 clients",
+        ONES / took,
+        "/s",
+        "≥ 1.0 ×, p99 ≤ its",
+        met,
+        ONES / against,
+        times=mine,
+        cpu=cpu,
+        note=note,
+    )
+
+
+def many(stack: Stack) -> Iterator[Figure]:
+    """Against COPY of as many rows by psycopg2 into a table with the same columns and indexes."""
+    with asleep(stack, *DELIVERING):
+        lists = [
+            {"messages": [{"to": "+447700900900", "body": f"hello {n}"} for n in range(BATCH)]} for _ in range(BATCHES)
+        ]
+        busy, load = Busy(), Load(stack.url, 2)
+        took = load.run(posts(stack.url, "/v1/messages/batch", lists, **stack.headers()))
+        cpu, count = busy.each(BATCH * BATCHES), BATCH * BATCHES
+        assert set(load.statuses) <= {200, 202, 207}, load.statuses
+        copied = _copied(stack, count)
+        rate = count / took
+        met = rate >= 10_000 and rate >= 0.25 * copied
+        yield Figure("accept, batches of 1,000", rate, "/s", "≥ 10,000/s and ≥ 0.25 × COPY", met, copied, cpu=cpu)
+
+        recipients = [f"+4477{number:08d}" for number in range(LISTED)]
+        broadcast = {"body": "hello", "recipients": [{"to": one} for one in recipients]}
+        busy, load = Busy(), Load(stack.url, 1)
+        took = load.run(posts(stack.url, "/v1/broadcasts", [broadcast], **stack.headers()))
+        assert set(load.statuses) <= {201, 202}, load.statuses
+        rate = LISTED / took
+        met = rate >= 10_000 and rate >= 0.25 * copied
+        cpu = busy.each(LISTED)
+        yield Figure("accept, broadcast of 100,000", rate, "/s", "≥ 10,000/s and ≥ 0.25 × COPY", met, copied, cpu=cpu)
+        stack.sql(FORGET)
+
+
+def _copied(stack: Stack, count: int) -> float:
+    """Rows a second."""
+    stack.sql("CREATE TABLE copied (LIKE dispatch_message INCLUDING ALL)")
+    connection = psycopg2.connect(stack.servers.database_url)
+    try:
+        with connection, connection.cursor() as cursor:
+            out = io.StringIO()
+            cursor.copy_expert(
+                f"COPY (SELECT * FROM dispatch_message WHERE state = 'queued' LIMIT {count}) TO STDOUT", out
+            )
+            out.seek(0)
+            began = monotonic()
+            cursor.copy_expert("COPY copied FROM STDIN", out)
+        return count / (monotonic() - began)
+    finally:
+        connection.close()
+        stack.sql("DROP TABLE copied")

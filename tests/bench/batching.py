@@ -1,0 +1,72 @@
+"""A fake provider that takes a thousand recipients in a call, by Infobip's wire format; in a process of its own."""
+
+import json
+import multiprocessing
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+
+from tests.stack.processes import free_port
+from tests.waiting import eventually
+
+
+class BatchProvider:
+    """`latency` in seconds."""
+
+    def __init__(self, latency: float) -> None:
+        self._port = free_port()
+        self.url = f"http://127.0.0.1:{self._port}"
+        self._process = multiprocessing.get_context("spawn").Process(
+            target=_serve, args=(self._port, latency), daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        import requests
+
+        def listens() -> bool:
+            try:
+                return requests.get(self.url, timeout=5).status_code == 404
+            except requests.ConnectionError:
+                return False
+
+        self._process.start()
+        eventually(listens, "the batch provider listens", 30)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._process.kill()
+        self._process.join(10)
+
+
+def _serve(port: int, latency: float) -> None:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True
+
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            time.sleep(latency)
+            taken = [
+                {"messageId": one["messageId"], "status": {"groupName": "PENDING", "name": "PENDING_ACCEPTED"}}
+                for message in asked["messages"]
+                for one in message["destinations"]
+            ]
+            self._answer(200, json.dumps({"messages": taken}).encode())
+
+        def do_GET(self) -> None:
+            self._answer(404, b"{}")
+
+        def _answer(self, status: int, body: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            pass
+
+    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()

@@ -1,0 +1,139 @@
+"""How fast accepted messages reach a provider that answers after 50 ms, and how soon a single one does."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from tests.bench.batching import BatchProvider
+from tests.bench.figures import Busy, Figure, percentiles
+from tests.bench.running import DELIVERING, SILENT, asleep, callers
+from tests.stack.processes import Process
+from tests.stack.stack import SECRETS, Stack
+from tests.waiting import eventually
+
+LATENCY = 50  # milliseconds of the provider
+ONES = 8000
+TEXTBOOK = 600
+BATCHED = 30_000
+PATIENCE = 60.0  # seconds for what is slower than it should be
+ALONE = 60  # messages on an idle system
+CONTROL_THREADS = 64  # of each bare process: over what 50 ms ask for
+
+
+def one_call_each(stack: Stack) -> Iterator[Figure]:
+    with provider(stack, "bench", concurrency=128) as url:
+        rate, cpu = drained(stack, ONES, sender="Bench")
+        target = f"{url}/v1/messages"
+        bare = callers(target, ONES, CONTROL_THREADS, SECRETS["SANDBOX_API_KEY"])
+        textbook = by_the_book(stack, target)
+    yield Figure("dispatch, one call each", rate, "/s", "≥ 0.8 × bare threads", rate >= 0.8 * bare, bare, cpu=cpu)
+    yield Figure("dispatch, against textbook Celery", rate, "/s", "≥ 8 ×", rate >= 8 * textbook, textbook)
+
+
+def in_batches(stack: Stack) -> Iterator[Figure]:
+    with BatchProvider(LATENCY / 1000) as fake:
+        credentials = {"api_key": "bench", "webhook_tokens": ["bench"]}
+        stack.connect("batches", fake.url, provider="infobip", credentials=credentials, sandbox=False, concurrency=16)
+        stack.route("batches", "Batches", "batches")
+        known(stack, "Batches", "batches")
+        rate, cpu = drained(stack, BATCHED, sender="Batches")
+    yield Figure("dispatch, batch endpoint", rate, "/s", "≥ 5,000/s, aim 10,000", rate >= 5000, cpu=cpu)
+
+
+def soon(stack: Stack) -> Iterator[Figure]:
+    """From the acceptance to the provider, which answers at once here, one message after the other."""
+    with provider(stack, "soon", latency=0) as url:
+        ids = []
+        for _ in range(ALONE):
+            ids.append(stack.send(SILENT, **{"from": "Soon"}))
+            eventually(lambda: stack.states(ids[-1:]).get("sent"), "it is sent", 20, every=0.02)
+        taken = stack.received(url)
+        rows = stack.sql(
+            "SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message WHERE id = ANY(%s::uuid[])", ids
+        )
+        cuts = percentiles([taken[one]["sent_at"] - float(at) for one, at in rows])
+    met = cuts.p50 <= 25 and cuts.p99 <= 100
+    yield Figure("accept → provider, idle", cuts.p50, "ms", "p50 ≤ 25 ms, p99 ≤ 100 ms", met, times=cuts)
+
+
+@contextmanager
+def provider(stack: Stack, name: str, latency: int = LATENCY, **fields: int) -> Iterator[str]:
+    """A fake provider, and a connection to it that messages of the sender of that name take."""
+    with stack.provider(name, "--latency-ms", str(latency)) as (_, port):
+        url = f"http://127.0.0.1:{port}"
+        with stack.detour(name, url, name.capitalize(), **fields):
+            yield url
+
+
+LEFT = "SELECT count(*) FROM dispatch_message WHERE sender = %s AND state IN ('queued', 'released', 'sending')"
+LEFT_BY = """
+SELECT count(*) FROM dispatch_message m JOIN dispatch_connection c ON c.id = m.connection_id
+WHERE m.id = ANY(%s::uuid[]) AND c.name = %s
+"""
+
+
+def known(stack: Stack, sender: str, name: str) -> None:
+    """Wait until each process has noticed the route."""
+
+    def noticed() -> bool:
+        ids = [stack.send(SILENT, **{"from": sender}) for _ in range(6)]
+        eventually(lambda: stack.states(ids)["sent"] == 6, "they are sent", 30)
+        return stack.sql(LEFT_BY, ids, name) == [(6,)]
+
+    eventually(noticed, "the route is known", 60)
+
+
+def drained(stack: Stack, count: int, sender: str) -> tuple[float, float]:
+    """Messages a second, and milliseconds of CPU each: from a full queue to the last one settled, or for `PATIENCE`."""
+    [(lane,)] = stack.sql(
+        "SELECT lane FROM dispatch_message WHERE sender = %s ORDER BY created_at DESC LIMIT 1", sender
+    )
+    with asleep(stack, *DELIVERING):
+        [(account,)] = stack.sql("SELECT name FROM accounts_account ORDER BY created_at LIMIT 1")
+        stack.queue(account, count, to=SILENT, sender=sender, lane=lane)
+        stack.sql("ANALYZE dispatch_message")
+        busy, began = Busy(), time.monotonic()
+    left = count
+    while left and time.monotonic() - began < PATIENCE:
+        time.sleep(0.1)
+        [(left,)] = stack.sql(LEFT, sender)
+    return (count - left) / (time.monotonic() - began), busy.each(max(1, count - left))
+
+
+def by_the_book(stack: Stack, url: str) -> float:
+    """Messages a second of textbook Celery."""
+    from tests.bench.bare import TABLE
+
+    stack.sql(TABLE)
+    stack.sql("TRUNCATE bare")
+    stack.sql(
+        "INSERT INTO bare (id, recipient, body) SELECT gen_random_uuid(), %s, 'hello' FROM generate_series(1, %s)",
+        SILENT,
+        TEXTBOOK,
+    )
+    environment = {
+        "BROKER_URL": stack.servers.broker_url,
+        "DATABASE_URL": stack.servers.database_url,
+        "PROVIDER_URL": url,
+        "PROVIDER_TOKEN": f"Bearer {SECRETS['SANDBOX_API_KEY']}",
+    }
+    os.environ["BROKER_URL"] = stack.servers.broker_url
+    from tests.bench.textbook import send
+
+    for (one,) in stack.sql("SELECT id::text FROM bare"):
+        send.delay(one)
+    flags = ("--pool", "prefork", "--concurrency", "8", "--loglevel", "ERROR", "--without-gossip", "--without-mingle")
+    with TemporaryDirectory() as folder:
+        worker = Process(
+            "textbook", ["-m", "celery", "-A", "tests.bench.textbook", "worker", *flags], environment, Path(folder)
+        )
+        worker.start()
+        try:
+            sent = "SELECT count(sent_at), extract(epoch FROM max(sent_at) - min(sent_at)) FROM bare"
+            eventually(lambda: stack.sql(sent)[0][0] == TEXTBOOK, "the textbook's are sent", 120, every=0.2)
+            return TEXTBOOK / float(stack.sql(sent)[0][1])
+        finally:
+            worker.kill()

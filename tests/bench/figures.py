@@ -1,0 +1,82 @@
+"""What a measure says: a figure beside its control, and whether its budget is met."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import quantiles
+
+TICK = 100  # a second of the kernel's accounts
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One line of the table. Times are in milliseconds; `cpu` is the whole machine's, for each item."""
+
+    name: str
+    value: float
+    unit: str
+    budget: str
+    met: bool
+    control: float | None = None
+    times: "Times | None" = None
+    cpu: float | None = None
+    note: str = ""
+
+    @property
+    def ratio(self) -> float | None:
+        return self.value / self.control if self.control else None
+
+
+class Busy:
+    """The processor time of the whole machine, load generator and fake provider included."""
+
+    def __init__(self) -> None:
+        self._began = _busy()
+
+    def each(self, items: int) -> float:
+        """Milliseconds an item since the beginning."""
+        return (_busy() - self._began) * 1000 / items
+
+
+def _busy() -> float:
+    user, nice, system, _, _, irq, softirq, *_ = map(int, Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:])
+    return (user + nice + system + irq + softirq) / TICK
+
+
+@dataclass(frozen=True)
+class Times:
+    """Percentiles in milliseconds."""
+
+    p50: float
+    p95: float
+    p99: float
+
+
+def percentiles(seconds: Sequence[float]) -> Times:
+    cuts = quantiles(seconds, n=100)
+    return Times(cuts[49] * 1000, cuts[94] * 1000, cuts[98] * 1000)
+
+
+def table(figures: Sequence[Figure]) -> str:
+    rows: list[Sequence[str]] = [("", "figure", "control", "ratio", "p50", "p95", "p99", "CPU ms", "budget")]
+    for one in figures:
+        times = (one.times.p50, one.times.p95, one.times.p99) if one.times else (None, None, None)
+        numbers = [_short(number) for number in (one.control, one.ratio, *times, one.cpu)]
+        verdict = f"{'met' if one.met else 'MISSED'}: {one.budget}"
+        rows.append((one.name, f"{one.value:,.1f} {one.unit}", *numbers, verdict))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(map(str.ljust, row, widths)).rstrip() for row in rows)
+
+
+def _short(number: float | None) -> str:
+    if number is None:
+        return ""
+    return f"{number:,.2f}" if number < 10 else f"{number:,.0f}"
+
+
+def write(figures: Sequence[Figure], path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    document = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "figures": [asdict(one) for one in figures]}
+    path.write_text(json.dumps(document, indent=1))

@@ -1,0 +1,139 @@
+"""What happens after a send: receipts answered and applied, callbacks called, and whole lives from end to end."""
+
+import json
+import time
+from collections.abc import Iterator
+
+import psycopg2
+import requests
+
+from tests.bench.delivering import provider
+from tests.bench.figures import Busy, Figure, percentiles
+from tests.bench.receiver import Receiver
+from tests.bench.running import asleep, bare, callers, posts
+from tests.drills import receipts as drill
+from tests.load import Load
+from tests.stack.stack import Stack
+from tests.waiting import eventually
+
+RECEIPTS = 8000
+CLIENTS = 32
+CALLED = 6000
+LIVES, RATE = 20, 600  # seconds, messages a second
+PATIENCE = 60.0  # seconds for what is slower than it should be
+CLIENT_TAKES = 0.020  # seconds that the client's program takes to answer
+WAITING = """
+INSERT INTO webhooks_callback (
+    id, endpoint_id, event_id, type, url, body, happened_at, state, due_at, attempts, response_body, error_code
+)
+SELECT gen_random_uuid(), %s, gen_random_uuid(), 'message.sent', '', %s, now(), 'waiting', now(), 0, '', ''
+FROM generate_series(1, %s)
+"""
+APPLIED = "SELECT count(*) FROM dispatch_message WHERE sender = 'Drill' AND state = 'delivered'"
+
+
+def receipts(stack: Stack) -> Iterator[Figure]:
+    """Answering while the pump sleeps; then applying what has gathered."""
+    stack.sql(drill.SENT, RECEIPTS)
+    stack.sql("ANALYZE dispatch_message")
+    with asleep(stack, "receipts"), bare(stack) as url:
+        Load(url, CLIENTS).run(posts(url, "/receipt", [{"id": "warm"}] * 500))
+        busy, ours = Busy(), Load(stack.url, CLIENTS)
+        took = ours.run(drill.requests(stack.url, RECEIPTS))
+        cpu = busy.each(RECEIPTS)
+        control = Load(url, CLIENTS)
+        against = control.run(
+            posts(url, "/receipt", [{"id": f"drill_{n}", "status": "delivered"} for n in range(RECEIPTS)])
+        )
+        busy, began = Busy(), time.monotonic()
+    cuts = percentiles(ours.seconds)
+    met = RECEIPTS / took >= 0.6 * RECEIPTS / against and cuts.p99 <= 100
+    assert ours.statuses == {200: RECEIPTS}, ours.statuses
+    yield Figure(
+        "receipts, answered",
+        RECEIPTS / took,
+        "/s",
+        "≥ 0.6 ×, p99 ≤ 100 ms",
+        met,
+        RECEIPTS / against,
+        times=cuts,
+        cpu=cpu,
+    )
+    eventually(lambda: stack.sql(APPLIED) == [(RECEIPTS,)], "all are applied", 120, every=0.1)
+    rate, cpu = RECEIPTS / (time.monotonic() - began), busy.each(RECEIPTS)
+    updated = _updated(stack)
+    yield Figure("receipts, applied", rate, "/s", "≥ 0.3 × bulk UPDATE", rate >= 0.3 * updated, updated, cpu=cpu)
+
+
+def callbacks(stack: Stack) -> Iterator[Figure]:
+    with Receiver(CLIENT_TAKES) as receiver:
+        endpoint = _endpoint(stack, receiver.url)
+        with asleep(stack, "callbacks"):
+            told = json.dumps({"type": "message.sent", "data": {"id": "x" * 300}})
+            stack.sql(WAITING, endpoint, told, CALLED)
+            busy, began = Busy(), time.monotonic()
+        waiting = "SELECT count(*) FROM webhooks_callback WHERE state = 'waiting'"
+        eventually(lambda: stack.sql(waiting) == [(0,)], "all are told", 120, every=0.1)
+        rate, cpu = CALLED / (time.monotonic() - began), busy.each(CALLED)
+        against = callers(receiver.url, CALLED, 16, "none")
+        _remove(stack, endpoint)
+    yield Figure("callbacks", rate, "/s", "≥ 0.6 × bare threads", rate >= 0.6 * against, against, cpu=cpu)
+
+
+def lives(stack: Stack) -> Iterator[Figure]:
+    """Accepted one by one at a rate, delivered, receipt applied, callback answered."""
+    with Receiver(0) as receiver, provider(stack, "life", concurrency=128):
+        endpoint = _endpoint(stack, receiver.url)
+        before = receiver.count()
+        body = {"to": "+447700900900", "body": "hello", "from": "Life"}
+        busy, load = Busy(), Load(stack.url)
+        took = load.run(posts(stack.url, "/v1/messages", [body] * LIVES * RATE, **stack.headers()), RATE)
+        backlog = _backlog(stack)
+        began, wanted = time.monotonic(), 2 * LIVES * RATE
+        while receiver.count() - before < wanted and time.monotonic() - began < PATIENCE:
+            time.sleep(0.25)
+        late, told = time.monotonic() - began, receiver.count() - before
+        cpu = busy.each(max(1, told // 2))
+        _remove(stack, endpoint)
+    rate = told / 2 / (took + late)  # two things are told of each: sent and delivered
+    note = f"{backlog} under way when the last was accepted, {wanted - told} of {wanted} callbacks missing at the end"
+    times = percentiles(load.seconds)
+    yield Figure(
+        "whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate >= 0.9 * RATE, times=times, cpu=cpu, note=note
+    )
+
+
+def _backlog(stack: Stack) -> int:
+    [(open_ones,)] = stack.sql(
+        "SELECT count(*) FROM dispatch_message WHERE sender = 'Life' AND state NOT IN ('delivered', 'failed')"
+    )
+    return int(open_ones)
+
+
+def _endpoint(stack: Stack, url: str) -> str:
+    answer = requests.post(f"{stack.url}/v1/webhooks", json={"url": url}, headers=stack.headers(), timeout=15)
+    assert answer.status_code == 201, answer.text
+    return str(answer.json()["id"])
+
+
+def _remove(stack: Stack, endpoint: str) -> None:
+    requests.delete(f"{stack.url}/v1/webhooks/{endpoint}", headers=stack.headers(), timeout=15)
+
+
+def _updated(stack: Stack) -> float:
+    """Rows a second that one UPDATE of 500 after the other moves, by psycopg2."""
+    rows = [
+        row[0] for row in stack.sql("SELECT id::text FROM dispatch_message WHERE sender = 'Drill' LIMIT %s", RECEIPTS)
+    ]
+    connection = psycopg2.connect(stack.servers.database_url)
+    try:
+        began = time.monotonic()
+        for at in range(0, len(rows), 500):
+            with connection, connection.cursor() as cursor:
+                cursor.execute(
+                    "UPDATE dispatch_message SET state = 'delivered', updated_at = now() WHERE id = ANY(%s::uuid[])",
+                    (rows[at : at + 500],),
+                )
+        return len(rows) / (time.monotonic() - began)
+    finally:
+        connection.close()
