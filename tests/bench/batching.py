@@ -27,7 +27,7 @@ class BatchProvider:
         def listens() -> bool:
             try:
                 return requests.get(self.url, timeout=5).status_code == 404
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         self._process.start()

@@ -33,7 +33,7 @@ class Receiver:
         def listens() -> bool:
             try:
                 return requests.get(self.url, timeout=5).status_code == 405
-            except requests.ConnectionError:
+            except requests.RequestException:
                 return False
 
         self._process.start()

@@ -92,5 +92,5 @@ def callers(url: str, calls: int, threads: int, token: str) -> float:
 def _listens(url: str) -> bool:
     try:
         return bool(requests.get(f"{url}/none", timeout=5).status_code)
-    except requests.ConnectionError:
+    except requests.RequestException:
         return False

@@ -72,7 +72,7 @@ def test_flower_asks_for_its_password_and_shows_workers_by_name_and_tasks_by_ids
     def up() -> bool:
         try:
             return requests.get(f"http://{HOST}:{port}/healthcheck", timeout=5).ok
-        except requests.ConnectionError:
+        except requests.RequestException:
             return False
 
     eventually(up, "Flower answers", 60)
@@ -85,9 +85,10 @@ def test_flower_asks_for_its_password_and_shows_workers_by_name_and_tasks_by_ids
     publisher.open(["eu-line"])
 
     def shown() -> dict[str, dict[str, str]]:
-        """Flower has workers tell of their tasks some seconds after it began: of this one, perhaps."""
+        """Flower has workers tell of their tasks some seconds after it began: of this one, or only of its end."""
         publisher.publish("eu-line", [(message, 3) for message in messages])
-        return dict(json.loads(get("/api/tasks").text))
+        known: dict[str, dict[str, str]] = json.loads(get("/api/tasks").text)
+        return {key: task for key, task in known.items() if task["name"]}
 
     task = next(iter(eventually(shown, "Flower shows a task", 60, every=0.5).values()))
     publisher.close()

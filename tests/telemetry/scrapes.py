@@ -11,7 +11,7 @@ def scrape(port: int, token: str = "") -> Samples:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         answer = requests.get(f"http://127.0.0.1:{port}/metrics", headers=headers, timeout=5)
-    except requests.ConnectionError:
+    except requests.RequestException:
         return {}
     assert answer.status_code == 200, answer.status_code
     return parse(answer.text)

@@ -123,5 +123,5 @@ def test_the_port_asks_for_the_token_too(start: Start, port: int) -> None:
 def _status(url: str) -> int:
     try:
         return requests.get(f"{url}/metrics", timeout=5).status_code
-    except requests.ConnectionError:
+    except requests.RequestException:
         return 0
