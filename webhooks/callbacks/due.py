@@ -132,11 +132,7 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _tasks(
-    rows: list[tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str]],
-    probes: set[UUID],
-    now: datetime,
-) -> list[Task]:
+def _tasks(rows: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
     endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
     keys = _all_keys(list(endpoints.values()), now)
     return [
