@@ -1,44 +1,18 @@
 """A fake provider that takes a thousand recipients in a call, by Infobip's wire format; in a process of its own."""
 
 import json
-import multiprocessing
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
-from tests.stack.processes import free_port
-from tests.waiting import eventually
+from tests.bench.apart import Apart
 
 
-class BatchProvider:
+class BatchProvider(Apart):
     """`latency` in seconds."""
 
     def __init__(self, latency: float) -> None:
-        self._port = free_port()
-        self.url = f"http://127.0.0.1:{self._port}"
-        self._process = multiprocessing.get_context("spawn").Process(
-            target=_serve, args=(self._port, latency), daemon=True
-        )
-
-    def __enter__(self) -> Self:
-        import requests
-
-        def listens() -> bool:
-            try:
-                return requests.get(self.url, timeout=5).status_code == 404
-            except requests.RequestException:
-                return False
-
-        self._process.start()
-        eventually(listens, "the batch provider listens", 30)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._process.kill()
-        self._process.join(10)
+        super().__init__(_serve, latency)
 
 
 def _serve(port: int, latency: float) -> None:
