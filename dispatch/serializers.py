@@ -25,6 +25,8 @@ MAX_SCHEDULE = timedelta(days=30)  # how far ahead `send_at` may lie
 CLOCK_SKEW = timedelta(minutes=5)  # how far in the past `send_at` may lie: the client's clock may be slow
 MAX_VALIDITY = 604_800  # seconds, 7 days; the longest that SMS centres keep a message
 MAX_PAIRS, MAX_KEY, MAX_VALUE = 20, 40, 500  # of metadata: pairs, characters of a key and of a value
+MAX_REFERENCE = 100  # characters of a client's own id
+MAX_SENDER = 20  # characters of a sender before it has its one form
 PRIORITIES = {str(priority.label): priority for priority in Priority}
 
 _RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
@@ -63,7 +65,7 @@ class NewMessage(StrictSerializer):
         help_text="Seconds that it may be tried, from `send_at`.",
     )
     client_reference = serializers.CharField(
-        required=False, max_length=100, trim_whitespace=False, help_text="Your own id; can be searched."
+        required=False, max_length=MAX_REFERENCE, trim_whitespace=False, help_text="Your own id; can be searched."
     )
     metadata = serializers.DictField(
         required=False,
@@ -79,7 +81,7 @@ class NewMessage(StrictSerializer):
         fields = super().get_fields()
         # `from` is a keyword of Python, so it can't be declared above.
         fields["from"] = serializers.CharField(
-            required=False, max_length=20, trim_whitespace=False, help_text="Sender; default: the account's."
+            required=False, max_length=MAX_SENDER, trim_whitespace=False, help_text="Sender; default: the account's."
         )
         return fields
 

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import suppressions
+from dispatch import plain, suppressions
 from dispatch.bulk import copying
 from dispatch.bulk.batch_serializers import BatchDocument, NewBatch
 from dispatch.serializers import NewMessage
@@ -61,7 +61,8 @@ def judge(client: Client, messages: list[Any]) -> list[copying.NewRow | list[Fie
     rows: list[copying.NewRow | list[FieldError]] = []
     for index, message in enumerate(messages):
         try:
-            rows.append(copying.row_of(client, rules.run_validation(message), carriers, now))
+            wanted = plain.read(message) or rules.run_validation(message)
+            rows.append(copying.row_of(client, wanted, carriers, now))
         except ValidationError as error:
             at = pointer("messages", index)
             rows.append([replace(one, pointer=at + one.pointer) for one in to_problem(error).errors])
