@@ -2,6 +2,7 @@
 
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
@@ -14,7 +15,7 @@ from dispatch.models import Message
 from dispatch.routes import Subject
 from dispatch.serializers import PRIORITIES
 from dispatch.states import State
-from dispatch.suitability import Carriers, Unsuited
+from dispatch.suitability import Unsuited
 from dispatch.transitions import Change
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client
@@ -28,7 +29,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
 
     Raises `ValidationError` if no connection could ever carry it, or if the recipient has opted out.
     """
-    subject, carriers = subject_of(client, wanted), Carriers()
+    subject, carriers = subject_of(client, wanted), suitability.carriers()
     refuse_unsuited(carriers.judge(subject, wanted["body"]))
     refuse_suppressed(subject)
     now, begun = timezone.now(), traces.begin()
@@ -56,7 +57,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
     )
     data = {"channel": message.channel, "segments": message.segments, "priority": wanted["priority"]}
     record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
-    transaction.on_commit(lambda: _after_commit(message, begun, due_at <= now))
+    transaction.on_commit(lambda: accepted(subject, message.id, message.segments, begun, now, due=due_at <= now))
     return message
 
 
@@ -92,10 +93,23 @@ def refuse_suppressed(subject: Subject) -> None:
         refuse_unsuited(suitability.OPTED_OUT)
 
 
+def accepted(
+    subject: Subject, message_id: UUID, segments: int, begun: traces.Begun, at: datetime, *, due: bool
+) -> None:
+    """Count it, tell whoever follows it, and wake the relay if it is due: once it is committed."""
+    metrics.ACCEPTED.labels(subject.channel, "test" if subject.test else "live").inc()
+    about: Data = {"message_id": str(message_id), "channel": subject.channel, "segments": segments}
+    traces.accepted(begun, at, about)
+    if steps.on():
+        steps.log("accepted", **about)
+    if due:
+        wakeup.ring()
+
+
 def preview(client: Client, wanted: dict[str, Any]) -> Explanation:
     """By what a validated `NewMessage` would leave now; stores nothing. Raises as `accept` does."""
     subject = subject_of(client, wanted)
-    refuse_unsuited(Carriers().judge(subject, wanted["body"]))
+    refuse_unsuited(suitability.carriers().judge(subject, wanted["body"]))
     refuse_suppressed(subject)
     return explain(subject)
 
@@ -106,13 +120,3 @@ def cancel(message: Message) -> bool:
     if locked.in_doubt:
         return False
     return bool(transitions.apply([Change(locked.id, State.CANCELED)]))
-
-
-def _after_commit(message: Message, begun: traces.Begun, due: bool) -> None:
-    metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
-    about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
-    traces.accepted(begun, message.created_at, about)
-    if steps.on():
-        steps.log("accepted", **about)
-    if due:
-        wakeup.ring()

@@ -10,15 +10,14 @@ from uuid import UUID
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch import directory, routes, routing, wakeup
+from dispatch import acceptance, directory, routes, routing
 from dispatch.models import Message
 from dispatch.routes import Subject
 from dispatch.segments import segment
 from dispatch.suppressions import Person
 from dispatch.vocabulary import Channel, Priority
 from sendmsg.journal.events import Event, EventType, record
-from sendmsg.telemetry import metrics, steps, traces
-from sendmsg.telemetry.spans import Data
+from sendmsg.telemetry import traces
 
 VALID_FOR: Final = timedelta(hours=1)  # later than that nobody knows any more what is being answered
 A_DAY: Final = 10  # answers to one person; two machines that answer each other end there
@@ -62,14 +61,5 @@ def reply(person: Person, channel: str, number: str, body: str, *, connection_id
     )
     data = {"channel": message.channel, "segments": message.segments, "priority": "high"}
     record([Event(message.id, message.account_id, EventType.ACCEPTED, now, data)])
-    transaction.on_commit(lambda: _after_commit(message, begun))
+    transaction.on_commit(lambda: acceptance.accepted(subject, message.id, message.segments, begun, now, due=True))
     return message
-
-
-def _after_commit(message: Message, begun: traces.Begun) -> None:
-    metrics.ACCEPTED.labels(message.channel, "test" if message.test else "live").inc()
-    about: Data = {"message_id": str(message.id), "channel": message.channel, "segments": message.segments}
-    traces.accepted(begun, message.created_at, about)
-    if steps.on():
-        steps.log("accepted", **about)
-    wakeup.ring()

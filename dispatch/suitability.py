@@ -38,11 +38,17 @@ class Carriers:
     """What could carry the messages of a lane; worked out once for each lane, for as long as the object lives."""
 
     def __init__(self) -> None:
+        self._found = directory.entries()
         # As if all were switched on: a fault stays one, because nobody knows what such a connection is.
-        self._entries = [replace(entry, enabled=True) for entry in directory.entries().values()]
+        self._entries = [replace(entry, enabled=True) for entry in self._found.values()]
         self._modes = {entry.sandbox for entry in self._entries}
         self._book = routes.book()
         self._known: dict[Lane, Collection[tuple[Capabilities, str]]] = {}
+
+    @property
+    def current(self) -> bool:
+        """Whether connections and routes are still those that it was made of."""
+        return self._found is directory.entries() and self._book is routes.book()
 
     def judge(self, subject: Subject, body: str) -> Unsuited | None:
         """None if something could carry it."""
@@ -71,3 +77,15 @@ class Carriers:
             ways = routing.options(lane, self._entries, self._book)
             self._known[lane] = [(registry.get(way.entry.provider).capabilities, way.sender) for way in ways]
         return self._known[lane]
+
+
+_carriers: Carriers | None = None
+
+
+def carriers() -> Carriers:
+    """Of the connections and routes as this process sees them now; shared by all who ask."""
+    global _carriers
+    found = _carriers
+    if found is None or not found.current:
+        found = _carriers = Carriers()
+    return found

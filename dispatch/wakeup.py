@@ -1,32 +1,35 @@
 """Wakes an idle relay the moment a message is due, over Redis.
 
-Fails open: it saves milliseconds, never a message. With Redis away the relay finds due rows at its next poll, and a
-request waits for Redis once in `QUIET` seconds at the most.
+Fails open: it saves milliseconds, never a message. With Redis away the relay finds due rows at its next poll. Nobody
+who rings waits for Redis: a thread tells it, and those who ring meanwhile share one more telling.
 """
 
+import atexit
+import threading
 import time
+from typing import Final
 
 from redis.exceptions import RedisError
 
 from sendmsg import redis
 
-QUIET = 5.0  # seconds without asking Redis again after it failed
-_KEY = "wake"
-_silent_until = 0.0
+QUIET: Final = 5.0  # seconds without asking Redis again after it failed
+REPLY_TIMEOUT: Final = 0.25  # seconds
+_KEY: Final = "wake"
+_rung = threading.Event()
+_lock = threading.Lock()
+_teller: threading.Thread | None = None
 
 
 def ring() -> None:
-    """Say that something is due now. Never raises; one entry is enough however many rang."""
-    global _silent_until
-    if time.monotonic() < _silent_until:
-        return
-    try:
-        pipe = redis.client(0.25).pipeline(transaction=False)
-        pipe.lpush(redis.key(_KEY), 1)
-        pipe.ltrim(redis.key(_KEY), 0, 0)
-        pipe.execute()
-    except RedisError:
-        _silent_until = time.monotonic() + QUIET
+    """Say that something is due now. Never raises and never waits; one telling is enough however many rang."""
+    global _teller
+    _rung.set()
+    if _teller is None or not _teller.is_alive():
+        with _lock:
+            if _teller is None or not _teller.is_alive():
+                _teller = threading.Thread(target=_tell, name="wakeup", daemon=True)
+                _teller.start()
 
 
 def wait(seconds: float) -> None:
@@ -36,3 +39,26 @@ def wait(seconds: float) -> None:
         redis.client(30).blpop([redis.key(_KEY)], timeout=max(seconds, 0.01))
     except RedisError:
         time.sleep(max(0.0, seconds - (time.monotonic() - started)))
+
+
+def _tell() -> None:
+    while True:
+        _rung.wait()
+        if not _push():
+            time.sleep(QUIET)
+
+
+@atexit.register
+def _push() -> bool:
+    """Whether Redis knows. A command that rings and ends at once is heard too."""
+    if not _rung.is_set():
+        return True
+    _rung.clear()  # before it is told: whoever rings from now on wants another telling
+    try:
+        pipe = redis.client(REPLY_TIMEOUT).pipeline(transaction=False)
+        pipe.lpush(redis.key(_KEY), 1)
+        pipe.ltrim(redis.key(_KEY), 0, 0)
+        pipe.execute()
+    except RedisError:
+        return False
+    return True

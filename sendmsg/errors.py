@@ -11,6 +11,7 @@
     ├── MalformedWebhook       a signed webhook that can't be read
     ├── VerifierUnavailable    what a signature is checked with could not be fetched: neither taken nor refused
     ├── BufferUnavailable      a webhook could not be stored durably, so it must not be acknowledged
+    ├── PassedOn               a request that a short way in does not serve: nothing was done, the site begins anew
     ├── ArchiveDamaged         a file of the archive is not what was written: nothing was deleted
     ├── ArchiveBusy            somebody else writes to the archive just now
     └── StartFailed            the one-command mode did not come up; the text says which part, and what its log says
@@ -76,6 +77,10 @@ class VerifierUnavailable(SendMSGError):
 
 class BufferUnavailable(SendMSGError):
     code = "buffer_unavailable"
+
+
+class PassedOn(SendMSGError):
+    code = "passed_on"
 
 
 class ArchiveDamaged(SendMSGError):

@@ -117,16 +117,18 @@ def nothing_remembered(redis_server: Redis) -> None:
     """What is known of connections, here and in Redis, belongs to the test before: tests share their names."""
     from dispatch import breaker, directory, pacing, routes, serving
     from sendmsg import redis
+    from sendmsg.api import known
 
+    known.forget()
     directory.forget()
     routes.forget()
     breaker.forget()
     pacing.forget()
     serving.forget()
     client = redis.client()
-    known = [key for kind in ("breaker", "pause", "line") for key in client.scan_iter(redis.key(f"{kind}:*"), 1000)]
-    if known:
-        client.unlink(*known)
+    kept = [key for kind in ("breaker", "pause", "line") for key in client.scan_iter(redis.key(f"{kind}:*"), 1000)]
+    if kept:
+        client.unlink(*kept)
 
 
 @pytest.fixture

@@ -1,9 +1,12 @@
-"""Stands before the site: webhooks take a short way in, everything else goes on to it.
+"""Stands before the site: webhooks and plain messages take a short way in, everything else goes on to it.
 
 Providers post thousands of receipts a second when a broadcast is delivered. What serves people (static files, sessions,
 log-in, forms, compression) and Django's signals around a request would be half of what one costs, and change nothing
 about it. What stays: the request's id, its measure, TLS, bodies in chunks, and the refusal of a `Host` that is not
 ours. The site knows the same addresses and answers the same: it serves whatever does not come through this door.
+
+A message that is right in every respect is accepted here too (`dispatch.express`); any other is passed on to the site
+as if nobody had looked at it.
 """
 
 import os
@@ -18,10 +21,13 @@ from django.http import HttpRequest, HttpResponse
 from django.middleware.security import SecurityMiddleware
 from django.urls import Resolver404, ResolverMatch, resolve
 
-from dispatch import directory
+from dispatch import directory, express
+from sendmsg.api.fallbacks import failure_response
 from sendmsg.api.parsing import ChunkedBodyMiddleware
 from sendmsg.api.request_id import RequestIdMiddleware
+from sendmsg.errors import PassedOn
 from sendmsg.telemetry.middleware import MetricsMiddleware
+from sendmsg.telemetry.trace_middleware import TraceMiddleware
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 Answering = Callable[[HttpRequest], HttpResponse]
@@ -38,6 +44,12 @@ MIDDLEWARE: tuple[Callable[[Any], Any], ...] = (
     MetricsMiddleware,
     RequestIdMiddleware,
 )
+EXPRESS_MIDDLEWARE: tuple[Callable[[Any], Any], ...] = (
+    SecurityMiddleware,
+    TraceMiddleware,
+    MetricsMiddleware,
+    RequestIdMiddleware,
+)
 
 
 class Door:
@@ -46,11 +58,17 @@ class Door:
         self._answer = _guarded(_answer)
         for middleware in MIDDLEWARE:
             self._answer = _guarded(middleware(self._answer))
+        self._express: Answering = _express  # which lets `PassedOn` through, as `_guarded` would not
+        for middleware in EXPRESS_MIDDLEWARE:
+            self._express = middleware(self._express)
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         for name in INHERITED:
             environ.pop(name, None)
-        if not environ["PATH_INFO"].startswith(PREFIX):
+        path = environ["PATH_INFO"]
+        if path == express.PATH and environ["REQUEST_METHOD"] == "POST":
+            return self._accept(environ, start_response)
+        if not path.startswith(PREFIX):
             return self._site(environ, start_response)
         request = WSGIRequest(environ)
         match = _match(request.path_info)
@@ -59,10 +77,31 @@ class Door:
         if directory.is_due():  # the one thing here that asks the database
             close_old_connections()
         request.resolver_match = match
-        answer = self._answer(request)
-        answer["Content-Length"] = str(len(answer.content))
-        start_response(f"{answer.status_code} {answer.reason_phrase}", list(answer.items()))
-        return [answer.content]
+        return _told(self._answer(request), start_response)
+
+    def _accept(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        request = WSGIRequest(environ)
+        request.resolver_match = _match(request.path_info)
+        try:
+            answer = self._express(request)
+        except PassedOn:
+            return self._site(environ, start_response)
+        return _told(answer, start_response)
+
+
+def _told(answer: HttpResponse, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    answer["Content-Length"] = str(len(answer.content))
+    start_response(f"{answer.status_code} {answer.reason_phrase}", list(answer.items()))
+    return [answer.content]
+
+
+def _express(request: HttpRequest) -> HttpResponse:
+    try:
+        return express.answer(cast(WSGIRequest, request))
+    except PassedOn:
+        raise
+    except Exception as error:  # as in a view of the API
+        return failure_response(error)
 
 
 def _guarded(answering: Answering) -> Answering:

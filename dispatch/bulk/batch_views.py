@@ -10,11 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from dispatch import plain, suppressions
+from dispatch import plain, suitability, suppressions
 from dispatch.bulk import copying
 from dispatch.bulk.batch_serializers import BatchDocument, NewBatch
 from dispatch.serializers import NewMessage
-from dispatch.suitability import OPTED_OUT, Carriers
+from dispatch.suitability import OPTED_OUT
 from dispatch.suppressions import Person, Wish
 from sendmsg.accounts.scopes import Scope
 from sendmsg.api.authentication import Client, client_of
@@ -57,7 +57,7 @@ class BatchView(APIView):
 def judge(client: Client, messages: list[Any]) -> list[copying.NewRow | list[FieldError]]:
     """Of each message its row, or what is wrong with it, by pointers into the batch."""
     rules = NewMessage()  # one for all: making its fields costs ten times as much as using them
-    now, carriers = timezone.now(), Carriers()
+    now, carriers = timezone.now(), suitability.carriers()
     rows: list[copying.NewRow | list[FieldError]] = []
     for index, message in enumerate(messages):
         try:

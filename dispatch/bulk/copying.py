@@ -55,7 +55,9 @@ class NewRow:
     begun: traces.Begun = field(default_factory=traces.begin_own)
 
 
-def row_of(client: Client, wanted: dict[str, Any], carriers: Carriers, now: datetime) -> NewRow:
+def row_of(
+    client: Client, wanted: dict[str, Any], carriers: Carriers, now: datetime, begun: traces.Begun | None = None
+) -> NewRow:
     """The row of a validated `NewMessage`. Raises ValidationError if no connection could ever carry it."""
     subject = acceptance.subject_of(client, wanted)
     acceptance.refuse_unsuited(carriers.judge(subject, wanted["body"]))
@@ -73,6 +75,7 @@ def row_of(client: Client, wanted: dict[str, Any], carriers: Carriers, now: date
         client_reference=wanted.get("client_reference", ""),
         metadata=wanted.get("metadata", {}),
         callback_url=wanted.get("callback_url", ""),
+        begun=begun or traces.begin_own(),
     )
 
 
@@ -82,7 +85,7 @@ def store(rows: Sequence[NewRow]) -> None:
         return
     copy(rows)
     for batch in chunks(rows, EVENTS):
-        record([_event(row) for row in batch])
+        record([event_of(row) for row in batch])
     counts = Counter((row.subject.channel, row.subject.test) for row in rows)
     due = any(row.due_at <= row.now for row in rows)
     # Without the rows: a broadcast has many chunks.
@@ -105,14 +108,14 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
         yield chunk
 
 
-_COLUMNS: Final = (
+COLUMNS: Final = (
     "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "segments", "encoding", "priority",
     "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
     "broadcast_id", "trace", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
 _STATEMENT: Final = (
-    f"COPY {Message._meta.db_table} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in _COLUMNS)}) FROM STDIN"
+    f"COPY {Message._meta.db_table} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in COLUMNS)}) FROM STDIN"
 )
 # COPY's text format (PostgreSQL, "COPY", section "Text Format").
 _ESCAPED: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
@@ -150,7 +153,7 @@ def _line(row: NewRow) -> str:
     )
 
 
-def _event(row: NewRow) -> Event:
+def event_of(row: NewRow) -> Event:
     priority = str(Priority(row.subject.priority).label)
     data = {"channel": row.subject.channel, "segments": row.segments, "priority": priority}
     if row.broadcast_id:

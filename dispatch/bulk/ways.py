@@ -5,9 +5,9 @@ They differ in their number and perhaps in their text, so what they share is mat
 
 from dataclasses import replace
 
-from dispatch import routes
+from dispatch import routes, suitability
 from dispatch.routes import Book, Subject
-from dispatch.suitability import Carriers, Unsuited
+from dispatch.suitability import Unsuited
 
 
 class Ways:
@@ -16,7 +16,7 @@ class Ways:
     def __init__(self, subject: Subject, same: bool) -> None:
         self._subject = subject
         self._same = same
-        self._carriers = Carriers()
+        self._carriers = suitability.carriers()
         self._judged: dict[int, Unsuited | None] = {}
         fitting = [
             route for route in routes.book().routes if replace(route, prefixes=(), countries=frozenset()).fits(subject)

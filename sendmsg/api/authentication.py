@@ -20,6 +20,7 @@ from rest_framework.request import Request
 from sendmsg.accounts.keys import Mode, parse
 from sendmsg.accounts.models import ApiKey
 from sendmsg.accounts.scopes import Scope
+from sendmsg.api import known
 from sendmsg.api.problems import Problem
 
 LAST_USED_PRECISION = timedelta(minutes=10)  # an exact time would cost a write per request
@@ -65,11 +66,15 @@ class ApiKeyAuthentication(BaseAuthentication):
             raise Problem("key_revoked")
         if row.is_expired(now):
             raise Problem("key_expired")
-        if row.last_used_at is None or row.last_used_at < now - LAST_USED_PRECISION:
+        used_at = row.last_used_at
+        if used_at is None or used_at < now - LAST_USED_PRECISION:
+            used_at = now
             _note_use(row.pk, now)
         # A scope that this version no longer knows allows nothing.
         scopes = frozenset(Scope(scope) for scope in row.scopes if scope in Scope.values)
-        return Client(row.account_id, row.pk, Mode(row.mode), scopes, row.account.default_sender), None
+        client = Client(row.account_id, row.pk, Mode(row.mode), scopes, row.account.default_sender)
+        known.remember(key.digest, client, (used_at + LAST_USED_PRECISION - now).total_seconds())
+        return client, None
 
     def authenticate_header(self, request: Request) -> str:
         """What DRF needs to answer 401 and not 403; the header itself is `Problem`'s."""

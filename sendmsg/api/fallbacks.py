@@ -10,7 +10,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.views import defaults
 from django.views.decorators.csrf import csrf_exempt
 
-from sendmsg.api.problems import MEDIA_TYPE, Problem
+from sendmsg.api.problems import MEDIA_TYPE, Problem, understood
 
 _PREFIX = "/v1"
 
@@ -19,6 +19,11 @@ def problem_response(problem: Problem) -> HttpResponse:
     """A problem as a plain Django response, for code that is outside of DRF."""
     body = json.dumps(problem.document())
     return HttpResponse(body, MEDIA_TYPE, problem.status_code, headers=problem.headers)
+
+
+def failure_response(exception: Exception) -> HttpResponse:
+    """What a view of the API would have answered to this exception, for code that is outside of DRF."""
+    return problem_response(understood(exception, None))
 
 
 @csrf_exempt

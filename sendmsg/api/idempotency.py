@@ -23,13 +23,14 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.http import HttpRequest
 from django.utils import timezone
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from sendmsg.accounts.keys import Mode
-from sendmsg.api.authentication import client_of
+from sendmsg.api.authentication import Client, client_of
 from sendmsg.api.models import IdempotencyRecord
 from sendmsg.api.problems import Problem
 from sendmsg.api.streaming import StreamedBody
@@ -52,6 +53,10 @@ class Scope:
     endpoint: str
     key: str
 
+    @classmethod
+    def of(cls, client: Client, request: HttpRequest | Request, key: str) -> "Scope":
+        return cls(client.account_id, client.mode, f"{request.method} {request.path}", key)
+
     @property
     def lock(self) -> int:
         """A signed 64-bit number for the advisory lock. Two scopes that share one only ever cost a 409."""
@@ -72,11 +77,10 @@ def run_once(request: Request, handler: Callable[[], Response]) -> Response:
     if key is None:
         with transaction.atomic(durable=True):
             return _run(handler)
-    if not _FORM.fullmatch(key):
+    if not well_formed(key):
         raise Problem("idempotency_key_invalid")
-    client = client_of(request)
-    scope = Scope(client.account_id, client.mode, f"{request.method} {request.path}", key)
-    fingerprint = _fingerprint(body)
+    scope = Scope.of(client_of(request), request, key)
+    fingerprint = fingerprint_of(body)
     with transaction.atomic(durable=True):
         locked = _try_lock(scope)
         record = IdempotencyRecord.objects.filter(
@@ -103,6 +107,18 @@ def purge(older_than: timedelta = KEPT_FOR) -> int:
     return total
 
 
+def well_formed(key: str) -> bool:
+    return _FORM.fullmatch(key) is not None
+
+
+def fingerprint_of(body: Any) -> str:
+    """The same for two bodies that mean the same: order and space do not count. A stream is its bytes."""
+    if isinstance(body, StreamedBody):
+        return body.fingerprint
+    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
 def _run(handler: Callable[[], Response]) -> Response:
     response = handler()
     if not _is_success(response):
@@ -112,14 +128,6 @@ def _run(handler: Callable[[], Response]) -> Response:
 
 def _is_success(response: Response) -> bool:
     return 200 <= response.status_code < 300
-
-
-def _fingerprint(body: Any) -> str:
-    """The same for two bodies that mean the same: order and space do not count. A stream is its bytes."""
-    if isinstance(body, StreamedBody):
-        return body.fingerprint
-    canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
 def _try_lock(scope: Scope) -> bool:

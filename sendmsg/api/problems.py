@@ -27,7 +27,7 @@ from django.core.exceptions import (
 )
 from django.core.signals import got_request_exception
 from django.db import InterfaceError, OperationalError
-from django.http import Http404
+from django.http import Http404, HttpRequest
 from django.http.request import UnreadablePostError
 from rest_framework import exceptions
 from rest_framework.response import Response
@@ -99,11 +99,17 @@ def exception_handler(exception: Exception, context: Mapping[str, Any]) -> Respo
     """DRF's exception handler: any exception of a view in, a problem out."""
     from rest_framework.views import set_rollback  # noqa: PLC0415  loads our authentication, which loads this
 
-    problem = to_problem(exception)
-    if problem.code == "internal_error":
-        _report(exception, context)
+    problem = understood(exception, getattr(context.get("request"), "_request", None))
     set_rollback()
     return Response(problem.document(), problem.status_code, headers=problem.headers, content_type=MEDIA_TYPE)
+
+
+def understood(exception: Exception, request: HttpRequest | None) -> Problem:
+    """The problem that `exception` is to a client; one that nobody expected is reported."""
+    problem = to_problem(exception)
+    if problem.code == "internal_error":
+        _report(exception, request)
+    return problem
 
 
 _CODES: Final[tuple[tuple[type[Exception], str], ...]] = (
@@ -180,7 +186,7 @@ def _innermost(exception: BaseException) -> str:
     return type(exception.__cause__ or exception).__name__
 
 
-def _report(exception: BaseException, context: Mapping[str, Any]) -> None:
+def _report(exception: BaseException, request: HttpRequest | None) -> None:
     """Log where an unexpected exception came from, without what it says, and tell Django's listeners."""
     lines: list[str] = []
     cause: BaseException | None = exception
@@ -188,5 +194,4 @@ def _report(exception: BaseException, context: Mapping[str, Any]) -> None:
         lines += [f"{type(cause).__qualname__}\n", *traceback.format_tb(cause.__traceback__)]
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
     logger.error("Unexpected %s in a request\n%s", type(exception).__qualname__, "".join(lines))
-    request = getattr(context.get("request"), "_request", None)
     got_request_exception.send(sender=exception_handler, request=request)

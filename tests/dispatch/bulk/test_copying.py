@@ -174,14 +174,14 @@ def test_a_row_that_can_not_be_stored_takes_all_with_it(
     client: Client, alice: Member, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(copying, "EVENTS", 2)
-    one = copying._event
+    one = copying.event_of
 
     def fails_late(row: Any) -> Any:
         if row.body == "hello 4":
             raise RuntimeError
         return one(row)
 
-    monkeypatch.setattr(copying, "_event", fails_late)
+    monkeypatch.setattr(copying, "event_of", fails_late)
     client.raise_request_exception = False
 
     assert post(client, alice, numbered(5)).status_code == 500

@@ -1,0 +1,204 @@
+"""Stores one message by one statement: the row, its first event, and the answer kept for a repeat; all or nothing.
+
+Seven statements do the same in `dispatch.acceptance` and `sendmsg.api.idempotency`, with a word for each thing that can
+be wrong. This one has no words: it stores nothing when the key is no longer good, the recipient wants no messages, or a
+request with the same `Idempotency-Key` was answered or is under way; and whoever asked goes the long way to hear why.
+
+Two requests with one key: the second finds the lock taken, or the first one's answer there (the record's constraint
+sees also what was committed after this statement began), and stores nothing.
+
+The statement is prepared once for each database connection: planning it would take longer than doing it. Behind a
+pooler that hands out another connection each time it is sent whole instead.
+"""
+
+import json
+import re
+import threading
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+from django.db import DatabaseError, connection, models
+from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
+
+from dispatch.bulk.copying import COLUMNS, NewRow, event_of
+from dispatch.models import Message
+from dispatch.states import State
+from sendmsg.api import idempotency, known
+from sendmsg.api.authentication import Client
+from sendmsg.api.models import IdempotencyRecord
+from sendmsg.journal.models import JournalEntry
+
+STATEMENT: Final = """
+WITH allowed AS MATERIALIZED (
+    SELECT FROM (SELECT {still_good}) AS key
+    WHERE NOT EXISTS (
+        SELECT FROM dispatch_suppression WHERE account_id = {account_id} AND test = {test} AND recipient = {to}
+            AND sender IN ('', {sender}) AND channel IN ('', {channel})
+    )
+), {record} message AS (
+    INSERT INTO dispatch_message ({columns}) SELECT {values} FROM {when} RETURNING id
+)
+INSERT INTO {journal} (events) SELECT {events} FROM message
+"""
+RECORD: Final = """
+locked AS MATERIALIZED (SELECT FROM allowed WHERE pg_try_advisory_xact_lock({lock})),
+record AS (
+    INSERT INTO {records} (account_id, mode, endpoint, key, fingerprint, status, headers, body, created_at)
+    SELECT {account_id}, {mode}, {endpoint}, {key}, {fingerprint}, 202, {headers}, {body_told}, {created_at}
+    FROM locked ON CONFLICT DO NOTHING RETURNING id
+),
+"""
+OWN: Final[Mapping[str, str]] = {"key_id": "uuid", "default_sender": "varchar", "events": "jsonb"}
+OF_RECORD: Final[Mapping[str, str]] = {
+    "lock": "bigint",
+    "mode": "varchar",
+    "endpoint": "varchar",
+    "key": "varchar",
+    "fingerprint": "varchar",
+    "headers": "jsonb",
+    "body_told": "text",
+}
+"""Parameters beside the message's columns, and their types."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repeatable:
+    """What a repeat of the request is told, and by what it is known. `body`: the JSON that is answered."""
+
+    scope: idempotency.Scope
+    fingerprint: str
+    headers: Mapping[str, str]
+    body: str
+
+
+def store(row: NewRow, client: Client, repeatable: Repeatable | None) -> bool:
+    """Whether all of it was stored, and committed: must not be called inside a transaction."""
+    values = {
+        **_columns(row),
+        "key_id": str(client.key_id),
+        "default_sender": client.default_sender,
+        "events": json.dumps([event_of(row).as_json()]),
+    }
+    if repeatable is not None:
+        scope = repeatable.scope
+        values |= {
+            "lock": scope.lock,
+            "mode": scope.mode.value,
+            "endpoint": scope.endpoint,
+            "key": scope.key,
+            "fingerprint": repeatable.fingerprint,
+            "headers": json.dumps(dict(repeatable.headers)),
+            "body_told": repeatable.body,
+        }
+    return _WITH_RECORD.run(values) if repeatable is not None else _ALONE.run(values)
+
+
+def _columns(row: NewRow) -> dict[str, Any]:
+    subject = row.subject
+    return {
+        "id": str(row.id),
+        "account_id": str(subject.account_id),
+        "test": subject.test,
+        "lane": row.lane,
+        "channel": subject.channel,
+        "to": subject.to,
+        "sender": subject.sender,
+        "body": _BODY.get_db_prep_save(row.body, connection),
+        "segments": row.segments,
+        "encoding": row.encoding,
+        "priority": int(subject.priority),
+        "client_reference": row.client_reference,
+        "metadata": json.dumps(dict(row.metadata)),
+        "callback_url": row.callback_url,
+        "send_at": row.send_at,
+        "due_at": row.due_at,
+        "expires_at": row.expires_at,
+        "created_at": row.now,
+        "updated_at": row.now,
+        "broadcast_id": None,
+        "trace": row.begun.column,
+        "state": State.QUEUED.value,
+        "release": 0,
+        "tries": 0,
+        "in_doubt": False,
+        "error_code": "",
+        "error_detail": "",
+    }
+
+
+_BODY: Final = Message._meta.get_field("body")
+_own = threading.local()
+_pooled = False  # whether prepared statements don't last here
+
+
+class _Statement:
+    """One shape of the statement, made at its first use: types of columns are asked of the database's driver."""
+
+    def __init__(self, with_record: bool) -> None:
+        self._with_record = with_record
+        self._made: tuple[str, str, str] | None = None
+
+    def run(self, values: Mapping[str, Any]) -> bool:
+        global _pooled
+        prepare, execute, whole = self._made or self._make()
+        with connection.cursor() as cursor:
+            if not _pooled:
+                try:
+                    self._prepare(cursor, prepare)
+                    cursor.execute(execute, values)
+                    return bool(cursor.rowcount)
+                except DatabaseError as error:
+                    if not isinstance(error.__cause__, InvalidSqlStatementName | DuplicatePreparedStatement):
+                        raise
+                    _pooled = True  # nothing was done: the statement was not even found
+            cursor.execute(whole, values)
+            return bool(cursor.rowcount)
+
+    def _prepare(self, cursor: Any, prepare: str) -> None:
+        """Once on each connection, which this thread may have got anew."""
+        if getattr(_own, "connection", None) is not connection.connection:
+            _own.connection, _own.prepared = connection.connection, set()
+        if self._with_record not in _own.prepared:
+            cursor.execute(prepare)
+            _own.prepared.add(self._with_record)
+
+    def _make(self) -> tuple[str, str, str]:
+        types = {**{name: _type(name) for name in COLUMNS}, **OWN, **(OF_RECORD if self._with_record else {})}
+        places = {name: f"${number}" for number, name in enumerate(types, 1)}
+        statement = self._text(places.__getitem__)
+        # Two versions of this code may share a connection behind a pooler: each has a name of its own.
+        name = f"deposit_{zlib.crc32(statement.encode()):08x}"
+        self._made = (
+            f"PREPARE {name} ({', '.join(types.values())}) AS {statement}",
+            f"EXECUTE {name} ({', '.join(f'%({one})s' for one in types)})",
+            self._text(lambda one: f"%({one})s::{types[one]}"),
+        )
+        return self._made
+
+    def _text(self, place: Callable[[str], str]) -> str:
+        at = {name: place(name) for name in (*COLUMNS, *OWN, *(OF_RECORD if self._with_record else ()))}
+        still_good = known.STILL_GOOD.format(
+            key=at["key_id"], now=at["created_at"], default_sender=at["default_sender"]
+        )
+        record = RECORD.format(**at, records=IdempotencyRecord._meta.db_table) if self._with_record else ""
+        return STATEMENT.format(
+            **at,
+            still_good=still_good,
+            record=record,
+            columns=", ".join(f'"{name}"' for name in COLUMNS),
+            values=", ".join(at[name] for name in COLUMNS),
+            when="record" if self._with_record else "allowed",
+            journal=JournalEntry._meta.db_table,
+        )
+
+
+def _type(column: str) -> str:
+    """Without its length: a cast to one would cut off what is too long, where the column refuses it."""
+    field = cast("models.Field[Any, Any]", Message._meta.get_field(column.removesuffix("_id")))
+    return re.sub(r"\(.*\)", "", field.db_type(connection) or "")
+
+
+_WITH_RECORD: Final = _Statement(with_record=True)
+_ALONE: Final = _Statement(with_record=False)
