@@ -34,6 +34,10 @@ class Subject:
     sender: str
     priority: int
 
+    def to_another(self, to: str) -> "Subject":
+        """The same but for its recipient; `dataclasses.replace` takes three times as long, for a hundred thousand."""
+        return Subject(self.account_id, self.test, self.channel, to, self.sender, self.priority)
+
 
 @dataclass(frozen=True, slots=True)
 class Step:

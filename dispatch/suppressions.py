@@ -34,6 +34,12 @@ ON CONFLICT (account_id, recipient, sender, channel, test) DO UPDATE SET confirm
 RETURNING xmax = 0
 """
 
+CHECK = """
+SELECT recipient FROM dispatch_suppression
+WHERE account_id = %(account)s AND test = %(test)s AND recipient = ANY(%(recipients)s)
+    AND sender IN ('', %(sender)s) AND channel IN ('', %(channel)s)
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -56,14 +62,18 @@ class Wish:
 
 def check(account_id: UUID, recipients: Collection[str], sender: str, channel: str, *, test: bool) -> set[str]:
     """Those of the recipients (E.164; a few thousand at once) who don't want messages from `sender` by `channel`."""
-    found = Suppression.objects.filter(
-        account_id=account_id,
-        test=test,
-        recipient__in=recipients,
-        sender__in={"", sender},
-        channel__in={"", channel},
-    )
-    return set(found.order_by().values_list("recipient", flat=True))
+    with database.cursor() as cursor:
+        cursor.execute(
+            CHECK,
+            {
+                "account": str(account_id),
+                "test": test,
+                "recipients": list(recipients),
+                "sender": sender,
+                "channel": channel,
+            },
+        )
+        return {row[0] for row in cursor.fetchall()}
 
 
 def hold_back(wishes: Sequence[Wish]) -> dict[UUID, datetime]:

@@ -197,7 +197,7 @@ def _judge(text: Text, ways: Ways, entry: Entry) -> Accepted | Fault:
 
 def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted) -> copying.NewRow:
     return copying.NewRow(
-        subject=replace(subject, to=one.to),
+        subject=subject.to_another(one.to),
         lane=one.lane,
         body=one.body,
         segments=one.segments,

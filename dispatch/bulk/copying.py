@@ -120,6 +120,7 @@ _STATEMENT: Final = (
 # COPY's text format (PostgreSQL, "COPY", section "Text Format").
 _ESCAPED: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NULL: Final = "\\N"
+_LABELS: Final[Mapping[int, str]] = {priority.value: str(priority.label) for priority in Priority}
 
 
 def _line(row: NewRow) -> str:
@@ -154,7 +155,7 @@ def _line(row: NewRow) -> str:
 
 
 def event_of(row: NewRow) -> Event:
-    priority = str(Priority(row.subject.priority).label)
+    priority = _LABELS[row.subject.priority]
     data = {"channel": row.subject.channel, "segments": row.segments, "priority": priority}
     if row.broadcast_id:
         data["broadcast"] = str(row.broadcast_id)

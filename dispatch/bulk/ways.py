@@ -27,10 +27,11 @@ class Ways:
 
     def find(self, to: str, body: str) -> int | Unsuited:
         """The number of the lane to this recipient, or why nothing could carry the text there."""
-        subject = replace(self._subject, to=to)
-        lane = self._book.lane(subject).number if self._only is None else self._only
+        lane = self._only
+        if lane is None:
+            lane = self._book.lane(self._subject.to_another(to)).number
         if not self._same:
-            return self._carriers.judge(subject, body) or lane
+            return self._carriers.judge(self._subject.to_another(to), body) or lane
         if lane not in self._judged:
-            self._judged[lane] = self._carriers.judge(subject, body)
+            self._judged[lane] = self._carriers.judge(self._subject.to_another(to), body)
         return self._judged[lane] or lane

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
+
+import uuid_utils
 
 from sendmsg.journal.models import JournalEntry
 
@@ -41,7 +43,7 @@ class Event:
     def as_json(self) -> dict[str, Any]:
         """The wire form. The id is made here: it is what makes writing an event twice harmless."""
         return {
-            "id": str(uuid4()),
+            "id": str(uuid_utils.uuid4()),  # Python's own asks the kernel each time
             "message": str(self.message_id),
             "account": str(self.account_id),
             "type": self.type.value,
