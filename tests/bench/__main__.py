@@ -1,19 +1,21 @@
-"""`make bench`: every measure beside a control in the same run, on the real stack; about five minutes.
+"""`make bench`: measures beside controls in the same run, on the real stack; about five minutes.
 
-    make bench                 all
-    make bench BENCH=lives     one
+    make bench                 all but the long ones
+    make bench BENCH=lives     one; the long ones are growth and memory, some minutes each
 
-Prints a table, writes .local/bench.json, and ends with how many budgets were met. Nothing is traded for speed: fsync,
-confirms, idempotency, metrics and logs are on. It is a measurement and no test: a missed budget is no failure.
+Prints a table, writes .local/bench.json over what earlier runs left there, draws .local/bench.svg of it all, and ends
+with how many budgets were met. Nothing is traded for speed: fsync, confirms, idempotency, metrics and logs are on. It
+is a measurement and no test: a missed budget is no failure.
 """
 
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 
-from tests.bench import accepting, delivering, resting, whole
-from tests.bench.figures import Figure, table, write
+from tests.bench import accepting, chart, delivering, growing, memory, resting, whole
+from tests.bench.figures import Figure, merge, table
 from tests.bench.running import THREADS, WORKERS
 from tests.drills.failover import running_stack
 from tests.stack.processes import ROOT
@@ -30,26 +32,29 @@ MEASURES: Mapping[str, Callable[[Stack], Iterator[Figure]]] = {
     "lives": whole.lives,
     "idle": resting.idle,
 }
+LONG: Mapping[str, Callable[[Stack], Iterator[Figure]]] = {"growth": growing.growth, "memory": growing.memory}
+FOLDER = ROOT / ".local"
 
 
 def main(wanted: str) -> int:
-    if wanted and wanted not in MEASURES:
-        print(f"There is no measure {wanted}; there are: {', '.join(MEASURES)}", file=sys.stderr)
+    measures = {name: one for name, one in {**MEASURES, **LONG}.items() if name == wanted} if wanted else MEASURES
+    if not measures:
+        print(f"There is no measure {wanted}; there are: {', '.join([*MEASURES, *LONG])}", file=sys.stderr)
         return 2
     print("starting PostgreSQL, Valkey, RabbitMQ and every process", flush=True)
     figures: list[Figure] = []
     with running_stack(web_workers=WORKERS, web_threads=THREADS, LOG_LEVEL="INFO") as stack:
-        for name, measure in MEASURES.items():
-            if wanted in ("", name):
-                began = time.monotonic()
-                figures += list(measure(stack))
-                print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
+        for name, measure in measures.items():
+            began = time.monotonic()
+            found = list(measure(stack))
+            held = memory.total(stack)
+            figures += [replace(one, memory=one.memory or held) for one in found]
+            print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
     print("\n" + table(figures) + "\n")
     for one in figures:
         if one.note:
             print(f"{one.name}: {one.note}")
-    if not wanted:
-        write(figures, ROOT / ".local" / "bench.json")
+    chart.draw(merge(figures, FOLDER / "bench.json"), FOLDER / "bench.svg")
     met = sum(one.met for one in figures)
     print(f"budgets: {met} met, {len(figures) - met} missed")
     return 0

@@ -15,31 +15,32 @@ ONES = 4000
 CLIENTS = 32
 LISTED = 100_000  # recipients of one broadcast
 BATCHES, BATCH = 20, 1000
+BUDGET = "≥ 10,000/s and ≥ 0.25 × COPY"
 FORGET = "UPDATE dispatch_message SET state = 'canceled' WHERE state = 'queued'"  # what was accepted and not delivered
 
 
 def one_by_one(stack: Stack) -> Iterator[Figure]:
     """Against a bare view with one INSERT and one confirmed publish; ours publishes later, and promises more."""
-    body = {"to": "+447700900900", "body": "hello"}
+    bodies = [{"to": f"+4477009{number:05d}", "body": f"hello {number}"} for number in range(ONES)]
     with asleep(stack, *DELIVERING), bare(stack) as url:
         for where, path in ((stack.url, "/v1/messages"), (url, "/message")):
-            Load(where, CLIENTS).run(posts(where, path, [body] * 500, **stack.headers()))
+            Load(where, CLIENTS).run(posts(where, path, bodies[:500], **stack.headers()))
         busy, ours = Busy(), Load(stack.url, CLIENTS)
-        took = ours.run(posts(stack.url, "/v1/messages", [body] * ONES, **stack.headers()))
+        took = ours.run(posts(stack.url, "/v1/messages", bodies, **stack.headers()))
         cpu = busy.each(ONES)
         control = Load(url, CLIENTS)
-        against = control.run(posts(url, "/message", [body] * ONES))
+        against = control.run(posts(url, "/message", bodies))
         stack.sql(FORGET)
     assert (ours.statuses, control.statuses) == ({202: ONES}, {202: ONES}), (ours.statuses, control.statuses)
     mine, its = percentiles(ours.seconds), percentiles(control.seconds)
-    met = ONES / took >= ONES / against and mine.p99 <= its.p99
+    reached = min(against / took, its.p99 / mine.p99)
     note = f"p99 of the control {its.p99:.0f} ms"
     yield Figure(
         "accept, 32 clients",
         ONES / took,
         "/s",
         "≥ 1.0 ×, p99 ≤ its",
-        met,
+        reached,
         ONES / against,
         times=mine,
         cpu=cpu,
@@ -51,7 +52,8 @@ def many(stack: Stack) -> Iterator[Figure]:
     """Against COPY of as many rows by psycopg2 into a table with the same columns and indexes."""
     with asleep(stack, *DELIVERING):
         lists = [
-            {"messages": [{"to": "+447700900900", "body": f"hello {n}"} for n in range(BATCH)]} for _ in range(BATCHES)
+            {"messages": [{"to": f"+4477{n:08d}", "body": f"hello {n}"} for n in range(at, at + BATCH)]}
+            for at in range(0, BATCH * BATCHES, BATCH)
         ]
         busy, load = Busy(), Load(stack.url, 2)
         took = load.run(posts(stack.url, "/v1/messages/batch", lists, **stack.headers()))
@@ -59,8 +61,7 @@ def many(stack: Stack) -> Iterator[Figure]:
         assert set(load.statuses) <= {200, 202, 207}, load.statuses
         copied = _copied(stack, count)
         rate = count / took
-        met = rate >= 10_000 and rate >= 0.25 * copied
-        yield Figure("accept, batches of 1,000", rate, "/s", "≥ 10,000/s and ≥ 0.25 × COPY", met, copied, cpu=cpu)
+        yield Figure("accept, batches of 1,000", rate, "/s", BUDGET, _reached(rate, copied), copied, cpu=cpu)
 
         recipients = [f"+4477{number:08d}" for number in range(LISTED)]
         broadcast = {"body": "hello", "recipients": [{"to": one} for one in recipients]}
@@ -68,10 +69,13 @@ def many(stack: Stack) -> Iterator[Figure]:
         took = load.run(posts(stack.url, "/v1/broadcasts", [broadcast], **stack.headers()))
         assert set(load.statuses) <= {201, 202}, load.statuses
         rate = LISTED / took
-        met = rate >= 10_000 and rate >= 0.25 * copied
         cpu = busy.each(LISTED)
-        yield Figure("accept, broadcast of 100,000", rate, "/s", "≥ 10,000/s and ≥ 0.25 × COPY", met, copied, cpu=cpu)
+        yield Figure("accept, broadcast of 100,000", rate, "/s", BUDGET, _reached(rate, copied), copied, cpu=cpu)
         stack.sql(FORGET)
+
+
+def _reached(rate: float, copied: float) -> float:
+    return min(rate / 10_000, rate / (0.25 * copied))
 
 
 def _copied(stack: Stack, count: int) -> float:

@@ -29,8 +29,8 @@ def one_call_each(stack: Stack) -> Iterator[Figure]:
         target = f"{url}/v1/messages"
         bare = callers(target, ONES, CONTROL_THREADS, SECRETS["SANDBOX_API_KEY"])
         textbook = by_the_book(stack, target)
-    yield Figure("dispatch, one call each", rate, "/s", "≥ 0.8 × bare threads", rate >= 0.8 * bare, bare, cpu=cpu)
-    yield Figure("dispatch, against textbook Celery", rate, "/s", "≥ 8 ×", rate >= 8 * textbook, textbook)
+    yield Figure("dispatch, one call each", rate, "/s", "≥ 0.8 × bare threads", rate / (0.8 * bare), bare, cpu=cpu)
+    yield Figure("dispatch, against textbook Celery", rate, "/s", "≥ 8 ×", rate / (8 * textbook), textbook)
 
 
 def in_batches(stack: Stack) -> Iterator[Figure]:
@@ -40,7 +40,7 @@ def in_batches(stack: Stack) -> Iterator[Figure]:
         stack.route("batches", "Batches", "batches")
         known(stack, "Batches", "batches")
         rate, cpu = drained(stack, BATCHED, sender="Batches")
-    yield Figure("dispatch, batch endpoint", rate, "/s", "≥ 5,000/s, aim 10,000", rate >= 5000, cpu=cpu)
+    yield Figure("dispatch, batch endpoint", rate, "/s", "≥ 5,000/s, aim 10,000", rate / 5000, cpu=cpu)
 
 
 def soon(stack: Stack) -> Iterator[Figure]:
@@ -55,8 +55,8 @@ def soon(stack: Stack) -> Iterator[Figure]:
             "SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message WHERE id = ANY(%s::uuid[])", ids
         )
         cuts = percentiles([taken[one]["sent_at"] - float(at) for one, at in rows])
-    met = cuts.p50 <= 25 and cuts.p99 <= 100
-    yield Figure("accept → provider, idle", cuts.p50, "ms", "p50 ≤ 25 ms, p99 ≤ 100 ms", met, times=cuts)
+    reached = min(25 / cuts.p50, 100 / cuts.p99)
+    yield Figure("accept → provider, idle", cuts.p50, "ms", "p50 ≤ 25 ms, p99 ≤ 100 ms", reached, times=cuts)
 
 
 @contextmanager
@@ -88,9 +88,7 @@ def known(stack: Stack, sender: str, name: str) -> None:
 
 def drained(stack: Stack, count: int, sender: str) -> tuple[float, float]:
     """Messages a second, and milliseconds of CPU each: from a full queue to the last one settled, or for `PATIENCE`."""
-    [(lane,)] = stack.sql(
-        "SELECT lane FROM dispatch_message WHERE sender = %s ORDER BY created_at DESC LIMIT 1", sender
-    )
+    lane = lane_of(stack, sender)
     with asleep(stack, *DELIVERING):
         [(account,)] = stack.sql("SELECT name FROM accounts_account ORDER BY created_at LIMIT 1")
         stack.queue(account, count, to=SILENT, sender=sender, lane=lane)
@@ -101,6 +99,12 @@ def drained(stack: Stack, count: int, sender: str) -> tuple[float, float]:
         time.sleep(0.1)
         [(left,)] = stack.sql(LEFT, sender)
     return (count - left) / (time.monotonic() - began), busy.each(max(1, count - left))
+
+
+def lane_of(stack: Stack, sender: str) -> int:
+    """Of the last message that this sender sent."""
+    last = "SELECT lane FROM dispatch_message WHERE sender = %s ORDER BY created_at DESC LIMIT 1"
+    return int(stack.sql(last, sender)[0][0])
 
 
 def by_the_book(stack: Stack, url: str) -> float:

@@ -2,27 +2,36 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import quantiles
+from typing import Any
 
 TICK = 100  # a second of the kernel's accounts
 
 
 @dataclass(frozen=True)
 class Figure:
-    """One line of the table. Times are in milliseconds; `cpu` is the whole machine's, for each item."""
+    """One line of the table. Times are in milliseconds; `cpu` is the whole machine's, for each item.
+
+    `reached`: how much of its budget, 1.0 or more when it is met. `memory`: MB of all our processes at its end.
+    """
 
     name: str
     value: float
     unit: str
     budget: str
-    met: bool
+    reached: float
     control: float | None = None
     times: "Times | None" = None
     cpu: float | None = None
+    memory: float | None = None
     note: str = ""
+
+    @property
+    def met(self) -> bool:
+        return self.reached >= 1
 
     @property
     def ratio(self) -> float | None:
@@ -60,10 +69,10 @@ def percentiles(seconds: Sequence[float]) -> Times:
 
 
 def table(figures: Sequence[Figure]) -> str:
-    rows: list[Sequence[str]] = [("", "figure", "control", "ratio", "p50", "p95", "p99", "CPU ms", "budget")]
+    rows: list[Sequence[str]] = [("", "figure", "control", "ratio", "p50", "p95", "p99", "CPU ms", "MB", "budget")]
     for one in figures:
         times = (one.times.p50, one.times.p95, one.times.p99) if one.times else (None, None, None)
-        numbers = [_short(number) for number in (one.control, one.ratio, *times, one.cpu)]
+        numbers = [_short(number) for number in (one.control, one.ratio, *times, one.cpu, one.memory)]
         verdict = f"{'met' if one.met else 'MISSED'}: {one.budget}"
         rows.append((one.name, f"{one.value:,.1f} {one.unit}", *numbers, verdict))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -76,7 +85,17 @@ def _short(number: float | None) -> str:
     return f"{number:,.2f}" if number < 10 else f"{number:,.0f}"
 
 
-def write(figures: Sequence[Figure], path: Path) -> None:
+def merge(figures: Sequence[Figure], path: Path) -> list[Figure]:
+    """Write them over those of the same name from earlier runs; all that are there now."""
     path.parent.mkdir(exist_ok=True)
-    document = {"at": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "figures": [asdict(one) for one in figures]}
-    path.write_text(json.dumps(document, indent=1))
+    at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
+    kept = json.loads(path.read_text())["figures"] if path.exists() else []
+    found = {one["name"]: one for one in kept} | {one.name: {**asdict(one), "at": at} for one in figures}
+    path.write_text(json.dumps({"at": at, "figures": list(found.values())}, indent=1))
+    return [read(one) for one in found.values()]
+
+
+def read(kept: Mapping[str, Any]) -> Figure:
+    """A figure of the file."""
+    fields = {name: value for name, value in kept.items() if name not in ("at", "times")}
+    return Figure(**fields, times=Times(**kept["times"]) if kept["times"] else None)

@@ -16,7 +16,7 @@ def idle(stack: Stack) -> Iterator[Figure]:
     began = _used(stack)
     time.sleep(SECONDS)
     share = (_used(stack) - began) / SECONDS * 100
-    yield Figure("idle, all processes", share, "% of a core", "≤ 3 %", share <= 3)
+    yield Figure("idle, all processes", share, "% of a core", "≤ 3 %", 3 / max(share, 0.01))
 
 
 def _used(stack: Stack) -> float:
@@ -24,13 +24,13 @@ def _used(stack: Stack) -> float:
     total = 0
     for name, process in stack.processes.items():
         if name != "sandbox":
-            total += sum(_ticks(pid) for pid in _tree(process.pid))
+            total += sum(_ticks(pid) for pid in tree(process.pid))
     return total / TICK
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(one for child in children for one in _tree(int(child)))]
+    return [pid, *(one for child in children for one in tree(int(child)))]
 
 
 def _ticks(pid: int) -> int:

@@ -47,14 +47,14 @@ def receipts(stack: Stack) -> Iterator[Figure]:
         )
         busy, began = Busy(), time.monotonic()
     cuts = percentiles(ours.seconds)
-    met = RECEIPTS / took >= 0.6 * RECEIPTS / against and cuts.p99 <= 100
+    reached = min(against / took / 0.6, 100 / cuts.p99)
     assert ours.statuses == {200: RECEIPTS}, ours.statuses
     yield Figure(
         "receipts, answered",
         RECEIPTS / took,
         "/s",
         "≥ 0.6 ×, p99 ≤ 100 ms",
-        met,
+        reached,
         RECEIPTS / against,
         times=cuts,
         cpu=cpu,
@@ -62,7 +62,7 @@ def receipts(stack: Stack) -> Iterator[Figure]:
     eventually(lambda: stack.sql(APPLIED) == [(RECEIPTS,)], "all are applied", 120, every=0.1)
     rate, cpu = RECEIPTS / (time.monotonic() - began), busy.each(RECEIPTS)
     updated = _updated(stack)
-    yield Figure("receipts, applied", rate, "/s", "≥ 0.3 × bulk UPDATE", rate >= 0.3 * updated, updated, cpu=cpu)
+    yield Figure("receipts, applied", rate, "/s", "≥ 0.3 × bulk UPDATE", rate / (0.3 * updated), updated, cpu=cpu)
 
 
 def callbacks(stack: Stack) -> Iterator[Figure]:
@@ -77,7 +77,7 @@ def callbacks(stack: Stack) -> Iterator[Figure]:
         rate, cpu = CALLED / (time.monotonic() - began), busy.each(CALLED)
         against = callers(receiver.url, CALLED, 16, "none")
         _remove(stack, endpoint)
-    yield Figure("callbacks", rate, "/s", "≥ 0.6 × bare threads", rate >= 0.6 * against, against, cpu=cpu)
+    yield Figure("callbacks", rate, "/s", "≥ 0.6 × bare threads", rate / (0.6 * against), against, cpu=cpu)
 
 
 def lives(stack: Stack) -> Iterator[Figure]:
@@ -98,9 +98,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
     rate = told / 2 / (took + late)  # two things are told of each: sent and delivered
     note = f"{backlog} under way when the last was accepted, {wanted - told} of {wanted} callbacks missing at the end"
     times = percentiles(load.seconds)
-    yield Figure(
-        "whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate >= 0.9 * RATE, times=times, cpu=cpu, note=note
-    )
+    yield Figure("whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, cpu=cpu, note=note)
 
 
 def _backlog(stack: Stack) -> int:
