@@ -23,15 +23,15 @@ from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch import deadlines, directory, due, leases, routes, routing, serving, transitions, wakeup
+from dispatch import deadlines, directory, due, leases, routes, routing, serving, standings, transitions, wakeup
 from dispatch.bulk.sweep import BroadcastSweep
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
 from dispatch.providers import registry
 from dispatch.publisher import Publisher, Reference
 from dispatch.rematch import Rematch
-from dispatch.standings import standings
 from dispatch.states import State
+from dispatch.tempo import Tempo
 from dispatch.transitions import Change
 from sendmsg.api import idempotency
 from sendmsg.pump import Pump
@@ -43,6 +43,7 @@ SWEEP_EVERY = 1.0  # seconds between looks for ended leases
 PURGE_EVERY = 3600.0  # seconds between deletions of idempotency records that have served their time
 SHORTEST_WAIT = 0.05  # seconds; due rows without room for them must not make an idle relay spin
 LONGEST_WAIT = 0.4  # seconds; the wait doubles up to this while nothing can be released
+REFILL_WAIT = standings.AHEAD / 8  # seconds; the same while connections are at work, so that none runs dry
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
 PARALLEL_BATCHES = 2  # the same where a provider takes many messages in a call
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
@@ -58,6 +59,7 @@ class Relay(Pump):
         self._rematch = Rematch()
         self._broadcasts = BroadcastSweep()
         self._nap = SHORTEST_WAIT
+        self._tempo = Tempo()
         self._left: frozenset[int] = frozenset()
         self._swept_at = self._purged_at = float("-inf")
 
@@ -66,7 +68,7 @@ class Relay(Pump):
         entries = directory.entries()
         self._publisher.open([entry.name for entry in entries.values()])
         with traces.batch("relay step", {}):
-            tasks = release(entries, settings.RELAY_BATCH)
+            tasks = release(entries, settings.RELAY_BATCH, self._tempo)
             self._publish(tasks)
         return freed + sum(len(references) for _, references in tasks)
 
@@ -86,7 +88,7 @@ class Relay(Pump):
         next_due = min((queue.due_at for queue in due.queues()), default=None)
         if next_due is not None:
             seconds = min(seconds, max((next_due - timezone.now()).total_seconds(), self._nap))
-            self._nap = min(self._nap * 2, LONGEST_WAIT)
+            self._nap = min(self._nap * 2, REFILL_WAIT if self._tempo.at_work else LONGEST_WAIT)
         wakeup.wait(seconds)
 
     def close(self) -> None:
@@ -113,14 +115,14 @@ class Relay(Pump):
         return found
 
 
-def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, list[Reference]]]:
+def release(entries: dict[str, directory.Entry], limit: int, tempo: Tempo) -> list[tuple[str, list[Reference]]]:
     """Release due rows; the tasks to publish, by connection name, most urgent first."""
     now = timezone.now()
     waiting = [queue for queue in due.queues() if queue.due_at <= now]
     if not waiting:
         return []
     book = routes.book()
-    standing = standings(entries)
+    standing = standings.standings(entries, tempo)
     ways = {queue.lane: routing.options(lane_of(queue.lane), entries.values(), book) for queue in waiting}
     room = {
         lane: sum(max(standing[i].room, 0) for i in {way.entry.id for way in found}) for lane, found in ways.items()
@@ -135,6 +137,8 @@ def release(entries: dict[str, directory.Entry], limit: int) -> list[tuple[str, 
     by_connection: dict[str, list[Reference]] = defaultdict(list)
     for name, reference in released:
         by_connection[name].append(reference)
+    for name, rows in by_connection.items():
+        tempo.released(entries[name].id, len(rows))
     return [task for name, rows in by_connection.items() for task in _tasks(entries[name], rows)]
 
 

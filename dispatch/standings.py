@@ -5,7 +5,9 @@ in `AHEAD` seconds and the time of a call, measured or by its rate, so that it n
 """
 
 import math
+import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Final
 
 from django.conf import settings
@@ -17,6 +19,7 @@ from dispatch.directory import Entry
 from dispatch.models import Message
 from dispatch.routing import Standing
 from dispatch.states import State
+from dispatch.tempo import Tempo
 from dispatch.vocabulary import BreakerState
 
 AHEAD: Final = 0.5  # seconds of work in a connection's queue; what is urgent waits about as long
@@ -24,15 +27,19 @@ GROWTH: Final = 1.5  # of the measured pace: whoever is given no more than it di
 FLOOR: Final = 4  # times its concurrency, for a connection that has shown no pace yet
 
 
-def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
-    """By connection id, for every connection."""
-    under_way = dict(
+def standings(entries: Mapping[str, Entry], tempo: Tempo | None = None) -> dict[int, Standing]:
+    """By connection id, for every connection. `tempo`: what a relay sees of their pace, and goes on to see here."""
+    now = time.monotonic()
+    under_way: dict[int, int] = dict(
         Message.objects.filter(state__in=[State.RELEASED, State.SENDING])
         .values_list("connection_id")
         .annotate(count=Count("id"))
     )
     throttled = pacing.paused(entries)
     health = breaker.read(entries)
+    if tempo is not None:
+        tempo.look(under_way, now)
+        health = {name: _paced(found, tempo.pace(entries[name].id, now)) for name, found in health.items()}
     unserved = serving.unserved()
     return {
         entry.id: _standing(
@@ -40,6 +47,10 @@ def standings(entries: Mapping[str, Entry]) -> dict[int, Standing]:
         )
         for name, entry in entries.items()
     }
+
+
+def _paced(health: Health, pace: float | None) -> Health:
+    return health if pace is None else replace(health, pace=pace)
 
 
 def _standing(entry: Entry, health: Health, throttled: bool, under_way: int, served: bool) -> Standing:

@@ -102,7 +102,7 @@ VARIABLES: Final = (
         "Seconds a released message may wait for a worker before it is released again.",
     ),
     Variable("SEND_LEASE", seconds(1, 3600), "45", "Seconds a worker may hold a message without renewing."),
-    Variable("BACKLOG_LIMIT", whole(1, 100_000), "1000", "Messages released and not yet answered, per connection."),
+    Variable("BACKLOG_LIMIT", whole(1, 100_000), "5000", "Messages released and not yet answered, per connection."),
     Variable(
         "PACING_SHARES",
         whole(1, 1000),

@@ -27,7 +27,7 @@ INSERT INTO dispatch_message (
 )
 SELECT gen_random_uuid(), a.id, false, 1, 'sms', '+4477' || lpad(n::text, 8, '0'), '', 'long ago', 1, 'gsm7', 1, '',
     '{}', 'delivered', 1, 1, false, '', '', at, at, at, at
-FROM accounts_account a, generate_series(1, %s) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS then
+FROM accounts_account a, generate_series(1, %s) AS n, LATERAL (SELECT now() - n * interval '1 second' AS at) AS moment
 WHERE a.name = %s
 """
 

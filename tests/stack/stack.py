@@ -272,7 +272,10 @@ class Stack:
             connection.close()
 
     def queue(self, account: str, count: int, body: str = "to all", **columns: Any) -> None:
-        """So many messages of an account, straight into the database as a broadcast would put them."""
+        """So many messages of an account, straight into the database as a broadcast would put them.
+
+        A `{n}` in the column `to` stands for eight digits, another for each.
+        """
         self.sql(
             """
             INSERT INTO dispatch_message (
@@ -280,9 +283,9 @@ class Stack:
                 metadata, state, release, tries, in_doubt, error_code, error_detail, due_at, expires_at, created_at,
                 updated_at
             )
-            SELECT gen_random_uuid(), a.id, false, %s, 'sms', %s, %s, %s, 1, 'gsm7', %s, '', '{}',
+            SELECT gen_random_uuid(), a.id, false, %s, 'sms', replace(%s, '{n}', lpad(n::text, 8, '0')), %s, %s, 1, 'gsm7', %s, '', '{}',
                 'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
-            FROM accounts_account a, generate_series(1, %s) WHERE a.name = %s
+            FROM accounts_account a, generate_series(1, %s) AS n WHERE a.name = %s
             """,
             columns.get("lane", DEFAULT_LANE),
             columns.get("to", "+447700900900"),
