@@ -19,7 +19,7 @@ from psycopg2.extras import execute_values
 from dispatch import gate, spans, suppressions, transitions, windows
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
-from dispatch.models import Attempt, Message, ProviderReference
+from dispatch.models import Attempt, Message
 from dispatch.providers.base import Accepted, Rejected
 from dispatch.states import State
 from dispatch.suppressions import OPTED_OUT
@@ -35,6 +35,15 @@ WHERE a.message_id = v.message_id AND a.number = v.number
     AND (a.outcome = '' OR (a.outcome = 'unknown' AND v.outcome = 'accepted'))
 """
 FINISH_ROW = "(%s::uuid, %s::int, %s::timestamptz, %s, %s, %s)"
+# By arrays, and not by the models: making a row of each would take longer than storing it.
+BEGIN = """
+INSERT INTO dispatch_attempt (message_id, number, connection_id, started_at, outcome, code, detail)
+SELECT message_id, number, %s, %s, '', '', '' FROM unnest(%s::uuid[], %s::int[]) AS c(message_id, number)
+"""
+REFER = """
+INSERT INTO dispatch_providerreference (connection_id, value, message_id, attempt)
+SELECT * FROM unnest(%s::bigint[], %s::text[], %s::uuid[], %s::int[]) ON CONFLICT DO NOTHING
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +86,7 @@ def _claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
         rows = list(Message.objects.filter(id__in=tries).order_by("priority", "due_at"))
         asked, reader = _asked(rows, entry), Reader()
         held = [reader.held(row, entry, asked.get(row.id)) for row in rows]
-        Attempt.objects.bulk_create(
-            Attempt(
-                message_id=item.claim.message_id,
-                number=item.claim.attempt,
-                connection_id=entry.id,
-                started_at=now,
-            )
-            for item in held
-        )
+        _begin_attempts(held, entry, now)
         leaving, stopped = gate.look({row.id: row for row in rows}, held, entry, now)
         if stopped:
             settlements = [Settlement(item.claim, why, now) for item, why in stopped]
@@ -101,20 +102,7 @@ def settle(settlements: Sequence[Settlement]) -> None:
     """
     with transaction.atomic():
         _finish_attempts(settlements)
-        ProviderReference.objects.bulk_create(
-            (
-                ProviderReference(
-                    connection_id=item.claim.connection_id,
-                    value=value,
-                    message_id=item.claim.message_id,
-                    attempt=item.claim.attempt,
-                )
-                for item in settlements
-                if isinstance(item.ending, Accepted)
-                for value in item.ending.provider_ids
-            ),
-            ignore_conflicts=True,
-        )
+        _keep_references(settlements)
         _move(settlements)
         _remember_opted_out(settlements)
         _remember_closed(settlements)
@@ -130,6 +118,32 @@ def renew(claims: Sequence[Claim]) -> set[UUID]:
             [until, [str(claim.message_id) for claim in claims], [claim.release for claim in claims]],
         )
         return {row[0] for row in cursor.fetchall()}
+
+
+def _begin_attempts(held: Sequence[Held], entry: Entry, now: datetime) -> None:
+    claims = [item.claim for item in held]
+    with database.cursor() as cursor:
+        ids, numbers = [str(one.message_id) for one in claims], [one.attempt for one in claims]
+        cursor.execute(BEGIN, [entry.id, now, ids, numbers])
+
+
+def _keep_references(settlements: Sequence[Settlement]) -> None:
+    given = [
+        (item.claim, value)
+        for item in settlements
+        if isinstance(item.ending, Accepted)
+        for value in item.ending.provider_ids
+    ]
+    if not given:
+        return
+    columns = [
+        [claim.connection_id for claim, _ in given],
+        [value for _, value in given],
+        [str(claim.message_id) for claim, _ in given],
+        [claim.attempt for claim, _ in given],
+    ]
+    with database.cursor() as cursor:
+        cursor.execute(REFER, columns)
 
 
 def _asked(rows: Iterable[Message], entry: Entry) -> dict[UUID, datetime]:

@@ -115,7 +115,9 @@ class Relay(Pump):
         return found
 
 
-def release(entries: dict[str, directory.Entry], limit: int, tempo: Tempo) -> list[tuple[str, list[Reference]]]:
+def release(
+    entries: dict[str, directory.Entry], limit: int, tempo: Tempo | None = None
+) -> list[tuple[str, list[Reference]]]:
     """Release due rows; the tasks to publish, by connection name, most urgent first."""
     now = timezone.now()
     waiting = [queue for queue in due.queues() if queue.due_at <= now]
@@ -137,8 +139,9 @@ def release(entries: dict[str, directory.Entry], limit: int, tempo: Tempo) -> li
     by_connection: dict[str, list[Reference]] = defaultdict(list)
     for name, reference in released:
         by_connection[name].append(reference)
-    for name, rows in by_connection.items():
-        tempo.released(entries[name].id, len(rows))
+    if tempo is not None:
+        for name, rows in by_connection.items():
+            tempo.released(entries[name].id, len(rows))
     return [task for name, rows in by_connection.items() for task in _tasks(entries[name], rows)]
 
 

@@ -40,6 +40,11 @@ WHERE account_id = %(account)s AND test = %(test)s AND recipient = ANY(%(recipie
     AND sender IN ('', %(sender)s) AND channel IN ('', %(channel)s)
 """
 
+HELD_BACK = """
+SELECT account_id, test, recipient, sender, channel, created_at FROM dispatch_suppression
+WHERE account_id = ANY(%s::uuid[]) AND recipient = ANY(%s) ORDER BY id DESC
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Person:
@@ -80,18 +85,19 @@ def hold_back(wishes: Sequence[Wish]) -> dict[UUID, datetime]:
     """The messages that must not leave, and since when; one query for all."""
     if not wishes:
         return {}
-    rows = Suppression.objects.filter(
-        account_id__in={wish.person.account_id for wish in wishes},
-        recipient__in={wish.person.number for wish in wishes},
-    ).order_by("-id")
-    by_person: dict[Person, list[Suppression]] = {}
-    for row in rows:
-        by_person.setdefault(Person(row.account_id, row.test, row.recipient), []).append(row)
+    accounts, numbers = {str(wish.person.account_id) for wish in wishes}, {wish.person.number for wish in wishes}
+    by_person: dict[Person, list[tuple[str, str, datetime]]] = {}
+    with database.cursor() as cursor:
+        cursor.execute(HELD_BACK, [list(accounts), list(numbers)])
+        for account_id, test, recipient, *what in cursor.fetchall():
+            by_person.setdefault(Person(account_id, test, recipient), []).append((what[0], what[1], what[2]))
+    if not by_person:
+        return {}
     return {
-        wish.message_id: row.created_at
+        wish.message_id: created_at
         for wish in wishes
-        for row in by_person.get(wish.person, ())
-        if row.sender in {"", *wish.senders} and row.channel in {"", *wish.channels}
+        for sender, channel, created_at in by_person.get(wish.person, ())
+        if sender in {"", *wish.senders} and channel in {"", *wish.channels}
     }
 
 

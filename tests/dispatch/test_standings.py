@@ -85,7 +85,7 @@ def test_what_is_under_way_takes_room(alice: Member) -> None:
         (0.1, 0.0, 0.0, 1),
         (None, 0.1, 0.0, 64),  # nothing measured yet: four times its concurrency
         (None, 0.1, 400.0, 360),  # half as much again as it did lately
-        (None, 0.1, 100_000.0, 1000),  # BACKLOG_LIMIT
+        (None, 0.1, 100_000.0, 5000),  # BACKLOG_LIMIT
     ],
 )
 def test_the_backlog_is_half_a_second_of_work_beside_what_is_in_calls(
