@@ -7,6 +7,7 @@ answered and moves the message. Both take a batch in one transaction.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -136,7 +137,7 @@ def _keep_references(settlements: Sequence[Settlement]) -> None:
     ]
     if not given:
         return
-    columns = [
+    columns: list[Any] = [
         [claim.connection_id for claim, _ in given],
         [value for _, value in given],
         [str(claim.message_id) for claim, _ in given],

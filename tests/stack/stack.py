@@ -283,8 +283,8 @@ class Stack:
                 metadata, state, release, tries, in_doubt, error_code, error_detail, due_at, expires_at, created_at,
                 updated_at
             )
-            SELECT gen_random_uuid(), a.id, false, %s, 'sms', replace(%s, '{n}', lpad(n::text, 8, '0')), %s, %s, 1, 'gsm7', %s, '', '{}',
-                'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
+            SELECT gen_random_uuid(), a.id, false, %s, 'sms', replace(%s, '{n}', lpad(n::text, 8, '0')), %s, %s, 1,
+                'gsm7', %s, '', '{}', 'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
             FROM accounts_account a, generate_series(1, %s) AS n WHERE a.name = %s
             """,
             columns.get("lane", DEFAULT_LANE),
