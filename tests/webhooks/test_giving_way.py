@@ -57,6 +57,17 @@ def test_after_any_other_it_goes_on(line: Connection, rests: Rests) -> None:
     assert not rests.seconds
 
 
+def test_when_no_more_come_it_goes_on(line: Connection, rests: Rests, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "QUIET", 0.0)
+    step(rests, 4)
+
+    assert not rests.seconds
+
+
+def test_an_empty_buffer_says_that_none_come(line: Connection) -> None:
+    assert not ReceiptsPump()._reader.coming(60)
+
+
 def test_when_receipts_wait_too_long_it_goes_on(line: Connection, rests: Rests) -> None:
     step(rests, 4, age=timedelta(seconds=receipts.LATE))
 

@@ -21,7 +21,7 @@ from webhooks.inbound.buffer_broker import BrokerSource, BrokerStore
 from webhooks.inbound.buffer_redis import Reader, RedisStore
 from webhooks.inbound.buffer_sqs import SqsSource, SqsStore
 from webhooks.inbound.circuit import Circuit
-from webhooks.inbound.entries import Source, Store
+from webhooks.inbound.entries import MainSource, Source, Store
 from webhooks.inbound.replays import Proof
 from webhooks.inbound.spool import Spool, SpoolSource
 
@@ -52,7 +52,7 @@ def append(connection: str, payload: Payload, proof: Proof | None = None) -> str
     raise BufferUnavailable("no place to store it", code=codes.pop() if len(codes) == 1 else None)
 
 
-def source(consumer: str) -> Source:
+def source(consumer: str) -> MainSource:
     """The buffer, for the pump of that name."""
     return SqsSource() if is_sqs() else Reader(consumer)
 

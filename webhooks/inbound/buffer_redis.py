@@ -104,6 +104,13 @@ class Reader:
         pipe.execute()
         self._unfinished = False
 
+    def coming(self, seconds: float) -> bool:
+        pipe = self._client.pipeline(transaction=False)
+        pipe.xrevrange(self._stream, count=1)
+        pipe.time()
+        newest, (now, micros) = pipe.execute()
+        return bool(newest) and now + micros / 1e6 - int(newest[0][0].partition(b"-")[0]) / 1000 < seconds
+
     def close(self) -> None:
         """Nothing is held: the client is the process's."""
 

@@ -46,6 +46,13 @@ class Source(Protocol):
         """Let go of what it holds; it may be read again."""
 
 
+class MainSource(Source, Protocol):
+    """The buffer itself, and no fallback."""
+
+    def coming(self, seconds: float) -> bool:
+        """Whether any came within so many seconds; True where nobody can say."""
+
+
 def pack(connection: str, payload: Payload) -> bytes:
     """As one line of ASCII, without a line break."""
     fields = {

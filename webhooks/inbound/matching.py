@@ -14,12 +14,12 @@ from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from django.db import connection as database
-from django.db.models import Max
+from django.db.models import Max, Prefetch
 from django.utils import timezone
 
 from dispatch import breaker, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
-from dispatch.models import Attempt, Message
+from dispatch.models import Attempt, Connection, Message
 from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
@@ -79,7 +79,9 @@ def match_parked() -> int:
     if not owners:
         return 0
     by_message: dict[UUID, list[Receipt]] = defaultdict(list)
-    for receipt in Receipt.objects.filter(id__in=owners).select_related("connection").order_by("id"):
+    # Not by a join: that would decrypt the connection's credentials anew for each receipt.
+    connections = Prefetch("connection", Connection.objects.defer("credentials"))
+    for receipt in Receipt.objects.filter(id__in=owners).prefetch_related(connections).order_by("id"):
         by_message[owners[receipt.id]].append(receipt)
     strongest = _strongest(by_message)
     messages = {row.id: row for row in Message.objects.filter(id__in=by_message)}

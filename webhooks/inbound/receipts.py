@@ -33,6 +33,7 @@ logger = logging.getLogger(__name__)
 
 BATCH = 500  # webhooks a step
 BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again, and between two such looks
+QUIET = 0.25  # seconds without a webhook after which a burst is over
 LATE = 10.0  # seconds; receipts that wait longer are applied as fast as can be
 ASIDE_EVERY = 1.0  # seconds between two looks at an empty fallback
 ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
@@ -55,7 +56,7 @@ class ReceiptsPump(Pump):
         entries = self._reader.read(BATCH, 0 if found else BLOCK)
         started = time.monotonic()
         self._process(self._reader, entries)
-        if len(entries) == BATCH:
+        if len(entries) == BATCH and self._reader.coming(QUIET):
             self._give_way(time.monotonic() - started, entries[0].payload.at)
         return found + len(entries)
 
