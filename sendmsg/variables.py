@@ -148,7 +148,7 @@ VARIABLES: Final = (
         "false",
         "Callbacks to private addresses and to any port: only where every client may reach this host's network.",
     ),
-    Variable("CALLBACKS_THREADS", whole(1, 500), "32", "Calls to clients' endpoints at a time, per process."),
+    Variable("CALLBACKS_THREADS", whole(1, 500), "64", "Calls to clients' endpoints at a time, per process."),
     Variable(
         "CALLBACKS_KEPT",
         seconds(86_400, 31_536_000),
