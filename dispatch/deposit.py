@@ -24,6 +24,7 @@ from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 
 from dispatch.bulk.copying import COLUMNS, NewRow, event_of
 from dispatch.models import Message
+from dispatch.models.messages import SHORT
 from dispatch.states import State
 from sendmsg.api import idempotency, known
 from sendmsg.api.authentication import Client
@@ -88,9 +89,9 @@ def store(row: NewRow, client: Client, repeatable: Repeatable | None) -> bool:
             "mode": scope.mode.value,
             "endpoint": scope.endpoint,
             "key": scope.key,
-            "fingerprint": repeatable.fingerprint,
+            "fingerprint": idempotency.to_store(repeatable.fingerprint),
             "headers": json.dumps(dict(repeatable.headers)),
-            "body_told": repeatable.body,
+            "body_told": _TOLD.get_db_prep_save(repeatable.body, connection),
         }
     return _WITH_RECORD.run(values) if repeatable is not None else _ALONE.run(values)
 
@@ -106,6 +107,7 @@ def _columns(row: NewRow) -> dict[str, Any]:
         "to": subject.to,
         "sender": subject.sender,
         "body": _BODY.get_db_prep_save(row.body, connection),
+        "long": len(row.body) > SHORT,
         "segments": row.segments,
         "encoding": row.encoding,
         "priority": int(subject.priority),
@@ -128,7 +130,8 @@ def _columns(row: NewRow) -> dict[str, Any]:
     }
 
 
-_BODY: Final = Message._meta.get_field("body")
+_BODY: Final = Message._meta.get_field("body")  # encrypts, as does the other
+_TOLD: Final = IdempotencyRecord._meta.get_field("body")
 _own = threading.local()
 _pooled = False  # whether prepared statements don't last here
 

@@ -1,12 +1,15 @@
 """The last look before a call: what was claimed and may not be sent after all.
 
 Recipients who opted out since the message was accepted, and WhatsApp texts outside the 24-hour window, which leave by
-the connection's template where it has one. A question about an earlier try sends nothing and passes.
+the connection's template where it has one. A question about an earlier try sends nothing and passes. A text that can't
+be decrypted is neither sent nor asked about: it waits for the key, until its deadline.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from dispatch import suppressions, windows
@@ -16,11 +19,16 @@ from dispatch.models import Message
 from dispatch.providers import registry
 from dispatch.providers.base import Template
 from dispatch.suppressions import OPTED_OUT, Person, Wish
-from dispatch.verdicts import WINDOW_CLOSED, Blocked
+from dispatch.verdicts import WINDOW_CLOSED, Blocked, NotSent
 from dispatch.vocabulary import Channel
+from sendmsg.sealing.fields import UnreadableText
 from sendmsg.telemetry import metrics
 
-Stopped = list[tuple[Held, Blocked]]
+logger = logging.getLogger(__name__)
+
+Stopped = list[tuple[Held, Blocked | NotSent]]
+
+KEYLESS: Final = NotSent("text_unreadable", "the key of its text is missing in a worker", after=60.0)
 
 
 def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: datetime) -> tuple[list[Held], Stopped]:
@@ -36,7 +44,10 @@ def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: 
     stopped: Stopped = []
     for item in held:
         message_id = item.claim.message_id
-        if item.asks_since is not None:
+        if isinstance(item.outbound.body, UnreadableText):
+            logger.error("text unreadable message=%s locked=%s", message_id, item.outbound.body.locked)
+            stopped.append((item, KEYLESS))
+        elif item.asks_since is not None:
             passed.append(item)
         elif message_id in since:
             stopped.append((item, Blocked(OPTED_OUT, f"suppressed since {since[message_id]:%Y-%m-%d %H:%M} UTC")))

@@ -1,4 +1,7 @@
-"""Encrypts everything that is stored encrypted with the newest of `CREDENTIALS_KEYS`, so that older ones can go."""
+"""Encrypts everything that is stored encrypted with the newest of `CREDENTIALS_KEYS`, so that older ones can go.
+
+Of texts that is their keys (`sendmsg.sealing`), a row a month: the texts themselves stay as they are.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Final

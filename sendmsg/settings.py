@@ -48,6 +48,7 @@ INSTALLED_APPS = [
     "sendmsg.api",
     "sendmsg.journal",
     "sendmsg.logs",
+    "sendmsg.sealing",
     "dispatch",
     "webhooks",
 ]

@@ -131,6 +131,21 @@ def nothing_remembered(redis_server: Redis) -> None:
         client.unlink(*kept)
 
 
+@pytest.fixture(autouse=True)
+def texts_are_encrypted(request: pytest.FixtureRequest, nothing_remembered: None) -> None:
+    """As in any new installation: there is a text key, in every test that has a database, and this process knows it."""
+    from sendmsg.sealing import keys
+    from sendmsg.sealing.models import TextKey
+
+    keys.forget()
+    marked = request.node.get_closest_marker("django_db")
+    if marked or {"db", "transactional_db"} & set(request.fixturenames):
+        request.getfixturevalue("_django_db_helper")
+        if not TextKey.objects.exists():
+            TextKey.objects.create()
+        keys.current()
+
+
 @pytest.fixture
 def clean_redis(redis_server: Redis) -> Iterator[Redis]:
     """Without keys of ours, before and after."""

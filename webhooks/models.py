@@ -7,6 +7,7 @@ from uuid_utils.compat import uuid7
 from dispatch.models import Connection, Message
 from dispatch.vocabulary import Channel, ReceiptStatus
 from sendmsg.accounts.models import Account
+from sendmsg.sealing.fields import SealedTextField
 from webhooks.callbacks.models import Callback, Endpoint, MessageSecret
 
 __all__ = ["Callback", "Endpoint", "Inbound", "InboundNumber", "InboundPart", "MessageSecret", "Receipt"]
@@ -102,7 +103,7 @@ class Inbound(models.Model):
     channel = models.CharField(max_length=10, choices=Channel.choices)
     sender = models.CharField(max_length=32)
     to = models.CharField(max_length=32)
-    body = models.TextField(blank=True)
+    body = SealedTextField(blank=True)
     keyword = models.CharField(max_length=10, choices=Keyword.choices, blank=True, db_default="")
     media = models.JSONField(default=list, help_text="What came with it: references at the provider, and their types.")
     received_at = models.DateTimeField(help_text="When it came, says the provider.")
@@ -135,7 +136,7 @@ class InboundPart(models.Model):
     channel = models.CharField(max_length=10, choices=Channel.choices)
     sender = models.CharField(max_length=32)
     to = models.CharField(max_length=32)
-    body = models.TextField(blank=True)
+    body = SealedTextField(blank=True)
     received_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now(), editable=False)
     whole = models.ForeignKey(Inbound, null=True, on_delete=models.CASCADE, help_text="What it became a part of.")

@@ -19,6 +19,7 @@ from uuid_utils.compat import uuid7
 
 from dispatch import acceptance, wakeup
 from dispatch.models import Message
+from dispatch.models.messages import SHORT
 from dispatch.routes import Subject
 from dispatch.states import State
 from dispatch.suitability import Carriers
@@ -109,10 +110,11 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 
 
 COLUMNS: Final = (
-    "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "segments", "encoding", "priority",
+    "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "long", "segments", "encoding", "priority",
     "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
     "broadcast_id", "trace", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
+_BODY: Final = Message._meta.get_field("body")  # encrypts as an INSERT would
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
 _STATEMENT: Final = (
     f"COPY {Message._meta.db_table} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in COLUMNS)}) FROM STDIN"
@@ -135,7 +137,8 @@ def _line(row: NewRow) -> str:
             subject.channel,
             subject.to,
             subject.sender.translate(_ESCAPED),
-            row.body.translate(_ESCAPED),
+            (_BODY.get_prep_value(row.body) or "").translate(_ESCAPED),
+            "t" if len(row.body) > SHORT else "f",
             str(row.segments),
             row.encoding,
             str(int(subject.priority)),

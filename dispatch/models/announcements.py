@@ -6,6 +6,8 @@ up when one is written, and nobody cascades into a table that is empty most of t
 
 from django.db import models
 
+from sendmsg.sealing.fields import SealedJSONField
+
 
 class Announcement(models.Model):
     """One thing that happened; written in the transaction that made it happen."""
@@ -16,7 +18,7 @@ class Announcement(models.Model):
     type = models.CharField(max_length=40, help_text="As clients see it: message.delivered.")
     message_id = models.UUIDField(null=True)
     sequence = models.PositiveIntegerField(null=True, help_text="Of this message's announcements, from 1.")
-    data = models.JSONField(help_text="What the callback says; of a message, what its row may not say any more.")
+    data = SealedJSONField(help_text="What the callback says; of a message, what its row may not say any more.")
     url = models.TextField(blank=True, help_text="The message's own callback URL.")
     at = models.DateTimeField(help_text="When it happened.")
 

@@ -5,6 +5,7 @@ from uuid_utils.compat import uuid7
 
 from dispatch.vocabulary import BroadcastState, Channel, Priority
 from sendmsg.accounts.models import Account
+from sendmsg.sealing.fields import SealedBinaryField, SealedJSONField, SealedTextField
 
 
 class Broadcast(models.Model):
@@ -17,7 +18,7 @@ class Broadcast(models.Model):
     state = models.CharField(max_length=10, choices=BroadcastState.choices, default=BroadcastState.RUNNING)
     channel = models.CharField(max_length=10, choices=Channel.choices)
     sender = models.CharField(max_length=16, blank=True)
-    body = models.TextField(help_text="The text, with its placeholders.")
+    body = SealedTextField(help_text="The text, with its placeholders.")
     priority = models.PositiveSmallIntegerField(choices=Priority.choices, default=Priority.BULK)
     recipients = models.PositiveIntegerField(default=0, help_text="Messages made.")
     duplicates = models.PositiveIntegerField(default=0, help_text="Recipients that were in the list before.")
@@ -51,8 +52,8 @@ class BroadcastDraft(models.Model):
     user_id = models.BigIntegerField(help_text="Of the admin's user who uploaded it; nobody else may confirm it.")
     account = models.ForeignKey(Account, on_delete=models.CASCADE, db_index=False)
     test = models.BooleanField(default=False)
-    fields = models.JSONField(help_text="As of POST /v1/broadcasts, without recipients.")
-    content = models.BinaryField(help_text="The file: CSV in UTF-8.")
+    fields = SealedJSONField(help_text="As of POST /v1/broadcasts, without recipients.")
+    content = SealedBinaryField(help_text="The file: CSV in UTF-8.")
     created_at = models.DateTimeField(auto_now_add=True)
 
     def __str__(self) -> str:

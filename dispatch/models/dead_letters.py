@@ -8,6 +8,7 @@ from dispatch.models.connections import Connection
 from dispatch.models.messages import Message
 from dispatch.vocabulary import LetterState
 from sendmsg.accounts.models import Account
+from sendmsg.sealing.fields import SealedTextField
 
 
 class DeadLetter(models.Model):
@@ -28,7 +29,7 @@ class DeadLetter(models.Model):
     queue = models.CharField(max_length=100, blank=True, help_text="Where a dead task came from.")
     reason = models.CharField(max_length=60)
     detail = models.CharField(max_length=300, blank=True)
-    task = models.TextField(blank=True, help_text="The body of a dead task: ids, as it came.")
+    task = SealedTextField(blank=True, help_text="The body of a dead task: ids, as it came.")
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 
     state = models.CharField(max_length=10, choices=LetterState.choices, default=LetterState.OPEN)

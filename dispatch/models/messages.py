@@ -5,8 +5,8 @@ State changes go through `dispatch.transitions` alone: nothing here has a `save(
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models.functions import Length
-from django.db.models.lookups import GreaterThan
+from django.db.models.functions import Left, Length
+from django.db.models.lookups import Exact, GreaterThan
 from uuid_utils.compat import uuid7
 
 from dispatch.models.broadcasts import Broadcast
@@ -14,8 +14,15 @@ from dispatch.models.connections import Connection
 from dispatch.states import FINAL, State
 from dispatch.vocabulary import AttemptOutcome, Channel, Priority
 from sendmsg.accounts.models import Account
+from sendmsg.sealing.envelope import MARK
+from sendmsg.sealing.fields import SealedTextField
 
 SHORT = 160  # characters of a text that stay as long as its row: an SMS of one segment
+
+LONG = models.Q(long=True) | models.Q(
+    GreaterThan(Length("body"), SHORT), ~models.Q(Exact(Left("body", len(MARK)), MARK))
+)
+"""Texts that are longer; those in clear too, of which code before `long` said nothing."""
 
 
 class Message(models.Model):
@@ -31,7 +38,8 @@ class Message(models.Model):
     channel = models.CharField(max_length=10, choices=Channel.choices)
     to = models.CharField(max_length=16, help_text="E.164")
     sender = models.CharField(max_length=16, blank=True)
-    body = models.TextField()
+    body = SealedTextField(flag="long", beyond=SHORT)
+    long = models.BooleanField(default=False, db_default=False, help_text="The text has more than 160 characters.")
     body_length = models.PositiveIntegerField(null=True, help_text="Characters of the text before it was shortened.")
     body_hash = models.CharField(max_length=64, blank=True, db_default="", help_text="Keyed, of the whole text.")
     segments = models.PositiveSmallIntegerField()
@@ -134,8 +142,8 @@ class Message(models.Model):
             # What is still to be shortened. Few texts are that long, so most messages never touch it.
             models.Index(
                 fields=["account", "updated_at"],
-                name="message_long",
-                condition=models.Q(GreaterThan(Length("body"), SHORT), state__in=sorted(FINAL), body_length=None),
+                name="message_shorten",
+                condition=models.Q(LONG, state__in=sorted(FINAL), body_length=None),
             ),
         ]
 

@@ -9,14 +9,13 @@ A suppression stays, with its number: without it, who asked to be left alone wou
 """
 
 import json
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import F
-from django.db.models.functions import Coalesce, Length
 from django.utils import timezone
 from django_celery_results.models import TaskResult
 
@@ -110,10 +109,11 @@ def _messages(number: str) -> int:
             some = list(rows.select_for_update(no_key=True).values_list("id", flat=True))
             Attempt.objects.filter(message__in=some).update(detail="")
             DeadLetter.objects.filter(message__in=some).update(detail="", note="")
+            _keep_lengths(some)
             done += Message.objects.filter(id__in=some).update(
                 to="",
                 body="",
-                body_length=Coalesce(F("body_length"), Length("body")),
+                long=False,
                 body_hash="",
                 client_reference="",
                 metadata={},
@@ -121,6 +121,15 @@ def _messages(number: str) -> int:
                 error_detail="",
             )
     return done
+
+
+def _keep_lengths(ids: Collection[UUID]) -> None:
+    """How long the texts were; 0 where that can't be told any more."""
+    lengths: dict[int, list[UUID]] = defaultdict(list)
+    for message_id, body in Message.objects.filter(id__in=ids, body_length=None).values_list("id", "body"):
+        lengths[len(body)].append(message_id)
+    for length, same in lengths.items():
+        Message.objects.filter(id__in=same).update(body_length=length)
 
 
 def _announcements(number: str) -> int:

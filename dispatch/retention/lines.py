@@ -11,6 +11,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention.registry import RELATIONS
 from sendmsg.logs.archive.keys import Sealer
+from sendmsg.sealing.fields import UnreadableText, gone
 
 CLEAR: Final = (
     *("account_id", "test", "broadcast_id", "channel", "state", "segments", "encoding", "priority", "tries"),
@@ -41,7 +42,7 @@ def lines(messages: Sequence[Message], sealer: Sealer) -> Iterator[tuple[UUID, s
     sealer.expect(message.to or ERASED for message in messages)
     for message in messages:
         clear = {name: getattr(message, name) for name in CLEAR}
-        hidden = {name: getattr(message, name) for name in PRIVATE}
+        hidden = {name: _readable(getattr(message, name)) for name in PRIVATE}
         hidden |= {name: rows.get(message.id, []) for name, rows in private.items()}
         line = {
             "id": message.id,
@@ -51,6 +52,11 @@ def lines(messages: Sequence[Message], sealer: Sealer) -> Iterator[tuple[UUID, s
             **sealer.seal(message.to or ERASED, message.id, _dump(hidden)),
         }
         yield message.id, _dump(line)
+
+
+def _readable(value: Any) -> Any:
+    """A text whose key is gone for good is archived as it is: encrypted."""
+    return value.token if isinstance(value, UnreadableText) and gone(value) else value
 
 
 def _rows(model: Any, ids: Sequence[UUID], *names: str) -> Rows:

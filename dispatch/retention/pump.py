@@ -1,7 +1,7 @@
-"""The archive pump: makes the days ahead, shortens texts, and moves what is old out of both databases.
+"""The archive pump: makes days and text keys ahead, shortens texts, and moves what is old out of both databases.
 
 Any number may run; each kind of file is one process's at a time, and the others pass it over. Without an archive
-(`ARCHIVE_URL`) it makes the days ahead and shortens texts, and deletes nothing.
+(`ARCHIVE_URL`) it makes days and keys and shortens texts, and deletes nothing.
 """
 
 import logging
@@ -17,6 +17,7 @@ from sendmsg.logs import partitions
 from sendmsg.logs.archive import files, locks, timeline
 from sendmsg.logs.measures import leaves_before
 from sendmsg.pump import Pump
+from sendmsg.sealing import keys
 from sendmsg.telemetry import metrics
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class ArchivePump(Pump):
     def _look(self, now: datetime) -> int:
         if time.monotonic() < self._look_at:
             return 0
+        keys.renew()
         partitions.make_ahead(now.astimezone(UTC).date())
         self._look_at = time.monotonic() + LOOK_EVERY
         return 0

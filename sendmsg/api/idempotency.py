@@ -34,6 +34,9 @@ from sendmsg.api.authentication import Client, client_of
 from sendmsg.api.models import IdempotencyRecord
 from sendmsg.api.problems import Problem
 from sendmsg.api.streaming import StreamedBody
+from sendmsg.errors import ConfigurationError
+from sendmsg.sealing import envelope
+from sendmsg.sealing.fields import gone
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -119,6 +122,11 @@ def fingerprint_of(body: Any) -> str:
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
 
 
+def to_store(fingerprint: str) -> str:
+    """Keyed, where texts are encrypted: of a short text the plain one can be guessed."""
+    return envelope.digest(fingerprint) or fingerprint
+
+
 def _run(handler: Callable[[], Response]) -> Response:
     response = handler()
     if not _is_success(response):
@@ -143,7 +151,7 @@ def _keep(scope: Scope, fingerprint: str, response: Response) -> None:
         mode=scope.mode,
         endpoint=scope.endpoint,
         key=scope.key,
-        fingerprint=fingerprint,
+        fingerprint=to_store(fingerprint),
         status=response.status_code,
         headers={name: response[name] for name in _KEPT_HEADERS if name in response},
         body=JSONRenderer().render(response.data).decode("utf-8"),
@@ -151,7 +159,9 @@ def _keep(scope: Scope, fingerprint: str, response: Response) -> None:
 
 
 def _replay(record: IdempotencyRecord, fingerprint: str) -> Response:
-    if record.fingerprint != fingerprint:
+    if record.fingerprint != (envelope.digest(fingerprint, record.fingerprint) or fingerprint):
         raise Problem("idempotency_key_reused")
+    if gone(record.body):
+        raise ConfigurationError("the text key of a stored answer is gone")
     body = json.loads(record.body) if record.body else None
     return Response(body, record.status, headers={**record.headers, REPLAYED: "true"})

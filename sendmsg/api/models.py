@@ -6,6 +6,7 @@ from django.db import models
 from django.utils import timezone
 
 from sendmsg.accounts.keys import Mode
+from sendmsg.sealing.fields import SealedTextField
 
 _SCOPE = ["account_id", "mode", "endpoint", "key"]
 
@@ -22,10 +23,10 @@ class IdempotencyRecord(models.Model):
     mode = models.CharField(max_length=4, choices=Mode.choices)
     endpoint = models.CharField(max_length=200, help_text="Method and path.")
     key = models.CharField(max_length=255)
-    fingerprint = models.CharField(max_length=64, help_text="Hex SHA-256 of the canonical body.")
+    fingerprint = models.CharField(max_length=64, help_text="SHA-256 of the canonical body, keyed once there is a key.")
     status = models.PositiveSmallIntegerField()
     headers = models.JSONField(default=dict)
-    body = models.TextField(help_text="The JSON that was answered.")
+    body = SealedTextField(help_text="The JSON that was answered.")
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     class Meta:

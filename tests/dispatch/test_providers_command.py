@@ -166,7 +166,7 @@ class TestReencrypting:
 
         text = keys.fingerprint("text")  # in the logs database, by a key that is stored encrypted
 
-        assert run("reencrypt") == "encrypted anew: 4\n"
+        assert run("reencrypt") == "encrypted anew: 5\n"  # and the key of texts
 
         settings.CREDENTIALS_KEYS = [new]
         encryption._fernet.cache_clear()
@@ -182,4 +182,4 @@ class TestReencrypting:
         with pytest.raises(CommandError, match=f"reads: connection {bad.pk}. Enter them anew"):
             call_command("providers", "reencrypt")
 
-        assert capsys.readouterr().out == "encrypted anew: 1\n"
+        assert capsys.readouterr().out == "encrypted anew: 2\n"  # the key of texts is the other

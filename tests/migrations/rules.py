@@ -23,7 +23,7 @@ from django.db.migrations.state import ProjectState
 from django.db.models import CharField, Field, GeneratedField, ManyToManyField
 from django.db.models.fields import NOT_PROVIDED
 
-OURS = frozenset({"accounts", "api", "dispatch", "journal", "logs", "webhooks"})
+OURS = frozenset({"accounts", "api", "dispatch", "journal", "logs", "sealing", "webhooks"})
 BEFORE_THE_FIRST_RELEASE = frozenset(
     {
         ("dispatch", "0002_engine"),

@@ -16,9 +16,10 @@ from django.db import connection as database
 from django.db import transaction
 
 from sendmsg.errors import ConfigurationError
+from sendmsg.sealing.fields import unreadable
 from webhooks.callbacks import signing
 from webhooks.callbacks.delivery import TOTAL, Task
-from webhooks.callbacks.models import Endpoint, MessageSecret
+from webhooks.callbacks.models import Callback, Endpoint, MessageSecret
 from webhooks.callbacks.vocabulary import Compression, EndpointKind
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,8 @@ UPDATE webhooks_callback c SET due_at = %(lease)s FROM due WHERE c.id = due.id
 RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type, c.message_id,
     COALESCE((SELECT m.trace FROM dispatch_message m WHERE m.id = c.message_id), '')
 """
+
+_BODY: Final = Callback._meta.get_field("body")
 
 Row = tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str]
 
@@ -132,7 +135,8 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
         return {row[0] for row in cursor.fetchall()}
 
 
-def _tasks(rows: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
+def _tasks(found: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
+    rows = [row for row in map(_opened, found) if not _unreadable(row)]
     endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
     keys = _all_keys(list(endpoints.values()), now)
     return [
@@ -154,6 +158,18 @@ def _tasks(rows: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
         )
         for callback_id, endpoint_id, event_id, url, body, attempts, happened_at, kind, message_id, trace in rows
     ]
+
+
+def _opened(row: Row) -> Row:
+    return *row[:4], _BODY.from_db_value(row[4], None, database) or "", *row[5:]
+
+
+def _unreadable(row: Row) -> bool:
+    """What can't be decrypted is not sent, and is ours to send again when the lease is over."""
+    found = unreadable(row[4])
+    if found is not None:
+        logger.error("callback unreadable callback=%s locked=%s", row[0], found.locked)
+    return found is not None
 
 
 def _all_keys(endpoints: list[Endpoint], now: datetime) -> dict[UUID, tuple[str, ...]]:

@@ -11,6 +11,7 @@ from uuid_utils.compat import uuid7
 
 from sendmsg.accounts.models import Account
 from sendmsg.encryption import EncryptedJSONField
+from sendmsg.sealing.fields import SealedTextField
 from webhooks.callbacks.vocabulary import CallbackState, Compression, DisabledReason, EndpointKind, EndpointState, Kind
 
 RESPONSE_LENGTH = 1000  # characters of an answer that are kept: enough for an error page's headline
@@ -88,7 +89,7 @@ class Callback(models.Model):
     type = models.CharField(max_length=40, choices=Kind.choices)
     message_id = models.UUIDField(null=True)
     url = models.TextField(blank=True, help_text="The message's own; empty: the endpoint's.")
-    body = models.TextField()
+    body = SealedTextField()
     happened_at = models.DateTimeField()
     created_at = models.DateTimeField(db_default=Now(), editable=False)
 

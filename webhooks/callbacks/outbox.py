@@ -6,6 +6,7 @@ hundred thousand announcements of one hold up nobody else's.
 """
 
 import json
+import logging
 import random
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -20,9 +21,12 @@ from uuid_utils.compat import uuid7
 from dispatch.announcements import announce as _announce
 from dispatch.models import Announcement, Connection, Message
 from sendmsg import destinations
+from sendmsg.sealing.fields import unreadable
 from webhooks.callbacks import endpoints, payloads
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.vocabulary import EndpointKind, EndpointState, Kind, wants
+
+logger = logging.getLogger(__name__)
 
 BATCH = 100  # announcements a step; about 30 ms, in which no call is begun
 
@@ -60,10 +64,19 @@ def spread() -> int:
     random.shuffle(accounts)
     quota = ceil(BATCH / len(accounts))
     with transaction.atomic():
-        rows = list(Announcement.objects.raw(OLDEST, {"accounts": accounts, "quota": quota, "batch": BATCH}))
+        found = Announcement.objects.raw(OLDEST, {"accounts": accounts, "quota": quota, "batch": BATCH})
+        rows = [row for row in found if not _unreadable(row)]
         Callback.objects.bulk_create(_callbacks(rows))
         Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
     return len(rows)
+
+
+def _unreadable(row: Announcement) -> bool:
+    """What can't be decrypted waits for its key."""
+    found = unreadable(row.data)
+    if found is not None:
+        logger.error("announcement unreadable announcement=%s locked=%s", row.id, found.locked)
+    return found is not None
 
 
 def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:

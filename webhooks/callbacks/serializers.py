@@ -9,6 +9,7 @@ from rest_framework import serializers
 from dispatch.serializers import RFC3339Field, checked_url
 from sendmsg.api.paging import PageQuery
 from sendmsg.api.serializers import StrictSerializer
+from sendmsg.sealing.fields import unreadable
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.signing import name_of
 from webhooks.callbacks.vocabulary import (
@@ -143,7 +144,7 @@ class DeliveryDocument(serializers.Serializer[Callback]):
 
     @extend_schema_field(serializers.DictField())
     def get_payload(self, callback: Callback) -> Any:
-        return json.loads(callback.body)
+        return {} if unreadable(callback.body) else json.loads(callback.body)
 
 
 class DeliveryQuery(PageQuery):

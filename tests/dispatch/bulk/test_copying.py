@@ -38,6 +38,7 @@ def columns(message: Message) -> dict[str, Any]:
         MESSAGE,
         {**MESSAGE, "body": "a tab\t, a line\nand another\r\n, a \\ and \\N and \\. and я and 🎉"},
         {**MESSAGE, "body": "\\."},
+        {**MESSAGE, "body": "long " * 40},
         {**MESSAGE, "channel": "whatsapp", "from": "+447700900001", "priority": "high", "valid_for": 60},
         {
             **MESSAGE,

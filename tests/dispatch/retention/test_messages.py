@@ -13,11 +13,12 @@ from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention import history, messages
 from dispatch.states import State
 from sendmsg.accounts.models import Account
-from sendmsg.errors import ArchiveDamaged
+from sendmsg.errors import ArchiveDamaged, ConfigurationError
 from sendmsg.logs.archive import files
 from sendmsg.logs.models import ArchiveFile, RecipientKey
 from tests.archiving import OLD, killed_at, make_old_message, run_once
 from tests.factories import make_attempt, make_letter, make_receipt, make_reference
+from tests.stored import lock_keys, lose_keys
 from webhooks.models import Enquiry, Receipt
 
 pytestmark = pytest.mark.django_db(databases=["default", "logs"])
@@ -70,6 +71,29 @@ def test_the_file_shows_nobody_who_got_what(archive: Path, acme: Account) -> Non
     for private in ("7700900000", "Your code", "order-1", "cart", "no such number", "snd_1"):
         assert private not in str(line)
     assert line["state"] == "failed"
+
+
+def test_without_the_key_of_its_text_a_message_stays(archive: Path, acme: Account) -> None:
+    make_old_message(acme)
+    lock_keys()
+
+    with pytest.raises(ConfigurationError, match="CREDENTIALS_KEYS"):
+        leave()
+
+    assert Message.objects.exists()
+    assert not ArchiveFile.objects.exists()
+
+
+def test_a_text_whose_key_is_gone_for_good_is_archived_as_it_is(archive: Path, acme: Account) -> None:
+    message = make_old_message(acme)
+    lose_keys()
+
+    leave()
+
+    found = history.fetch(message.id).message
+    assert found is not None
+    assert found["body"].startswith("sealed:1:")
+    assert not Message.objects.exists()
 
 
 def test_what_is_young_or_not_final_stays(archive: Path, acme: Account) -> None:
