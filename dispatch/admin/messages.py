@@ -26,6 +26,7 @@ from dispatch.admin.timeline import timeline
 from dispatch.models import Attempt, DeadLetter, Message
 from dispatch.vocabulary import LetterState
 from sendmsg.admin import BigTableAdmin, Discreet, ReadOnly, badge
+from sendmsg.sealing.fields import unreadable
 
 if TYPE_CHECKING:
     _AttemptInline = admin.TabularInline[Attempt, Message]
@@ -155,6 +156,8 @@ class MessageAdmin(ReadOnly, Discreet, ArchivedPage, BigTableAdmin):
 
     @admin.display(description="body")
     def text(self, message: Message) -> SafeString:
+        if unreadable(message.body):
+            return format_html("{}", "It can't be decrypted: this process has not the key of texts.")
         whole = message.body_length is None
         rest = "" if whole else f"… (of {message.body_length} characters; the rest is not kept)"
         return format_html('<div class="verbatim" dir="auto">{}{}</div>', message.body, rest)

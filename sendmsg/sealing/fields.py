@@ -113,7 +113,7 @@ class SealedTextField(Sealed, _Text):
     def get_prep_value(self, value: Any) -> str | None:
         if isinstance(value, Unreadable):
             return value.token
-        text: str | None = super().get_prep_value(value)
+        text: str | None = value if type(value) is str else super().get_prep_value(value)
         return (self._seal(text.encode()) or text) if text else text
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:

@@ -31,6 +31,7 @@ from sendmsg.telemetry import otlp
 from tests.cast import Member
 from tests.factories import make_connection, make_route, make_suppression
 from tests.outages import database_away
+from tests.stored import dump
 from tests.telemetry.receiver import Receiver
 from tests.waiting import eventually
 from tests.wsgi import Answer, call
@@ -130,6 +131,19 @@ def test_it_stores_and_answers_what_the_site_does(
     one, two = IdempotencyRecord.objects.order_by("id")
     assert columns(one) == columns(two)
     assert [blind(one.body, first), one.headers["Location"]] == [blind(two.body, second), f"/v1/messages/{first.id}"]
+
+
+def test_no_table_shows_the_text_that_it_stores(post: Front, seen: Member) -> None:
+    body = {**MESSAGE, "body": "p1anted " * 30}
+
+    assert post(seen, body, Idempotency_Key="one").status == 202
+    again = post(seen, body, Idempotency_Key="one")
+
+    assert (again.status, post.passed_on) == (202, 1)  # the repeat is the site's
+    row = Message.objects.get()
+    assert (row.body, row.long) == (body["body"], True)
+    assert json.loads(again.content)["body"] == body["body"]
+    assert "p1anted" not in dump()
 
 
 @pytest.mark.parametrize(

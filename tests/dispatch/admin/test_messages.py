@@ -21,6 +21,7 @@ from sendmsg.journal.events import Event, EventType
 from sendmsg.logs.writer import write
 from tests.factories import make_attempt, make_connection, make_message, make_reference
 from tests.outages import database_away
+from tests.stored import lock_keys
 
 pytestmark = pytest.mark.django_db(databases=["default", "logs"])
 LIST = "admin:dispatch_message_changelist"
@@ -53,6 +54,15 @@ class TestWhatIsShown:
             page = admin_client.get(url).text
             assert "7700900123" not in page
             assert ("+4477****123" in page) == ("history" not in url)
+
+    def test_a_body_whose_key_is_missing_is_said_to_be_there(self, admin_client: Client, acme: Account) -> None:
+        message = make_message(acme, body="Your code is 4711.")
+        lock_keys()
+
+        page = admin_client.get(page_of(message)).text
+
+        assert "be decrypted" in page
+        assert "sealed:1:" not in page
 
     def test_a_body_is_on_the_page_of_its_message_only(self, admin_client: Client, acme: Account) -> None:
         message = make_message(acme, body="Your code is 4711.\n<b>Not bold</b>")
