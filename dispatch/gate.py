@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from dispatch import suppressions, windows
@@ -28,7 +27,7 @@ logger = logging.getLogger(__name__)
 
 Stopped = list[tuple[Held, Blocked | NotSent]]
 
-KEYLESS: Final = NotSent("text_unreadable", "the key of its text is missing in a worker", after=60.0)
+KEYLESS_AFTER, KEYLESS_MOST = 60.0, 600.0  # seconds until a key is looked for again: the first time, and at most
 
 
 def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: datetime) -> tuple[list[Held], Stopped]:
@@ -46,7 +45,7 @@ def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: 
         message_id = item.claim.message_id
         if isinstance(item.outbound.body, UnreadableText):
             logger.error("text unreadable message=%s locked=%s", message_id, item.outbound.body.locked)
-            stopped.append((item, KEYLESS))
+            stopped.append((item, _keyless(item)))
         elif item.asks_since is not None:
             passed.append(item)
         elif message_id in since:
@@ -62,6 +61,11 @@ def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: 
     for _, why in stopped:
         metrics.BLOCKED.labels(why.code).inc()
     return passed, stopped
+
+
+def _keyless(item: Held) -> NotSent:
+    after = min(KEYLESS_AFTER * 2.0 ** min(item.claim.attempt - 1, 10), KEYLESS_MOST)
+    return NotSent("text_unreadable", "the key of its text is missing in a worker", after=after)
 
 
 def _wish(row: Message, item: Held) -> Wish:

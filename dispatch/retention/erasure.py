@@ -39,6 +39,7 @@ from sendmsg.accounts.models import Account
 from sendmsg.api.models import IdempotencyRecord
 from sendmsg.errors import ArchiveBusy
 from sendmsg.logs.archive import keys, locks
+from sendmsg.sealing.fields import gone
 
 PATIENCE: Final = 120.0  # seconds to wait for the archive's pump; writing a file of messages takes some twenty
 ENDED: Final = FINAL | {State.SENT}
@@ -155,7 +156,8 @@ def _answers(number: str) -> int:
 def _drafts(number: str) -> int:
     """Lists that somebody uploaded and did not confirm; they are deleted after a day anyway."""
     digits = number.removeprefix("+").encode()
-    drafts = [draft.pk for draft in BroadcastDraft.objects.iterator(10) if digits in bytes(draft.content)]
+    rows = BroadcastDraft.objects.iterator(10)
+    drafts = [draft.pk for draft in rows if gone(draft.content) or digits in bytes(draft.content)]
     return BroadcastDraft.objects.filter(pk__in=drafts).delete()[0]
 
 

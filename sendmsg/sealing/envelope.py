@@ -2,7 +2,7 @@
 
 The column is authenticated with it: a value that was moved to another column, or changed, opens no more. What does not
 begin with the mark is a text in clear, as versions before this one wrote it. A text that happens to begin with it is
-encrypted like any other.
+encrypted like any other; while texts are still written in clear it counts as one that can't be opened.
 """
 
 import base64

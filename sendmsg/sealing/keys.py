@@ -22,6 +22,7 @@ from sendmsg.sealing.models import TextKey
 
 KEPT: Final = 60.0  # seconds until a process sees that there is a newer key
 MISSED: Final = 10.0  # seconds until a key that could not be had is looked for again
+MOST: Final = 1000  # keys known at a time; there are a few dozen, but anybody may make up ids
 SERVES: Final = timedelta(days=30)
 """How long a key writes. With nonces of chance a key is good for 2^32 texts (NIST SP 800-38D), which is 1,600 a second
 for as long."""
@@ -68,6 +69,8 @@ def get(key_id: str) -> Key | Missing:
     """The key of that id. Raises only what the database raises."""
     known = _known.get(key_id)
     if known is None or (isinstance(known, Missing) and time.monotonic() > known.until):
+        if len(_known) >= MOST:
+            _known.clear()
         known = _known[key_id] = _read(key_id)
     return known
 

@@ -47,6 +47,20 @@ def test_of_a_batch_only_what_cant_be_read_waits(acme: Account, entry: directory
     assert Attempt.objects.get(message=lost).outcome == "not_sent"
 
 
+def test_each_try_to_read_it_is_later_than_the_one_before(acme: Account, entry: directory.Entry) -> None:
+    message = released(acme, expires_at=timezone.now() + timedelta(days=1))
+    lock_keys()
+    waits = []
+    for release in range(1, 7):
+        Message.objects.update(state=State.RELEASED, release=release)
+        attempts.claim([(message.id, release)], entry)
+        message.refresh_from_db()
+        waits.append(round((message.due_at - timezone.now()).total_seconds() / 60))
+
+    assert waits[-2:] == [10, 10]
+    assert waits == sorted(waits)
+
+
 def test_in_doubt_it_is_not_asked_about_either_and_stays_in_doubt(acme: Account, entry: directory.Entry) -> None:
     lost = released(acme, in_doubt=True)
     lock_keys()

@@ -91,6 +91,15 @@ def test_a_key_that_was_missing_is_found_when_it_is_there_again(monkeypatch: pyt
     assert isinstance(keys.get(row.id), keys.Key)
 
 
+def test_ids_that_somebody_made_up_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "MOST", 3)
+
+    for number in range(10):
+        keys.get(f"{number:08x}")
+
+    assert len(keys._known) <= 3
+
+
 def test_a_new_installation_has_a_key_and_an_older_one_waits_for_its_operator() -> None:
     lose_keys()
     Account.objects.all().delete()

@@ -13,8 +13,10 @@ from dispatch import directory
 from dispatch.models import Connection
 from dispatch.vocabulary import Channel
 from sendmsg.accounts.models import Account
+from sendmsg.sealing import keys
 from tests.factories import make_connection, make_number
 from tests.parallel import in_threads
+from tests.stored import lock_keys, lose_keys
 from tests.webhooks.provider import deliver, report
 from webhooks.inbound import messages
 from webhooks.inbound.base import InboundMessage, Media, Part
@@ -218,3 +220,26 @@ def test_the_reference_of_ours_that_a_receipt_gives_back_is_kept_with_it(line: C
     ReceiptsPump().step()
 
     assert str(Receipt.objects.get().echoed_id) == "01a208a8-1d08-7252-90a9-79f874e03b3f"
+
+
+def test_parts_wait_for_a_process_that_has_their_key(line: Connection) -> None:
+    take(part(1), part(2))
+    lock_keys()
+    keys.make()
+    keys.forget()
+
+    take(part(3))
+
+    assert bodies() == []
+    assert InboundPart.objects.filter(whole=None).count() == 3
+
+
+def test_a_part_whose_key_is_gone_for_good_is_a_missing_one(line: Connection) -> None:
+    take(part(1), part(2))
+    lose_keys()
+    keys.make()
+    keys.forget()
+
+    take(part(3))
+
+    assert bodies() == [f"{messages.MISSING}{messages.MISSING}<3>"]

@@ -8,7 +8,7 @@ hundred thousand announcements of one hold up nobody else's.
 import json
 import logging
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from math import ceil
 from typing import Any
 from uuid import UUID
@@ -65,18 +65,19 @@ def spread() -> int:
     quota = ceil(BATCH / len(accounts))
     with transaction.atomic():
         found = Announcement.objects.raw(OLDEST, {"accounts": accounts, "quota": quota, "batch": BATCH})
-        rows = [row for row in found if not _unreadable(row)]
+        rows = _readable(found)
         Callback.objects.bulk_create(_callbacks(rows))
         Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
     return len(rows)
 
 
-def _unreadable(row: Announcement) -> bool:
+def _readable(found: Iterable[Announcement]) -> list[Announcement]:
     """What can't be decrypted waits for its key."""
-    found = unreadable(row.data)
-    if found is not None:
-        logger.error("announcement unreadable announcement=%s locked=%s", row.id, found.locked)
-    return found is not None
+    rows = list(found)
+    readable = [row for row in rows if unreadable(row.data) is None]
+    if len(readable) < len(rows):
+        logger.error("announcements unreadable count=%d", len(rows) - len(readable))
+    return readable
 
 
 def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:

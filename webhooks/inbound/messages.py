@@ -15,6 +15,7 @@ from django.db.models import Count, F, Min, Q
 
 from dispatch.directory import Entry
 from dispatch.models import Connection
+from sendmsg.sealing.fields import unreadable
 from sendmsg.telemetry import metrics
 from webhooks.callbacks import outbox
 from webhooks.callbacks.vocabulary import Kind
@@ -74,9 +75,10 @@ def _join(group: dict[str, Any]) -> None:
     """One text. What another pump holds is left to it: then there are fewer rows than there were."""
     same = InboundPart.objects.filter(whole=None, **{name: group[name] for name in _GROUP})
     parts = list(same.order_by("number", "id").select_for_update(skip_locked=True))
-    if len(parts) != group["rows"]:
+    if len(parts) != group["rows"] or any(_locked(part) for part in parts):
         return
-    bodies = {part.number: part.body for part in reversed(parts)}  # of two with one number the first
+    # Of two with one number the first.
+    bodies = {part.number: MISSING if unreadable(part.body) else part.body for part in reversed(parts)}
     connection = Connection.objects.defer("credentials").get(pk=group["connection_id"])
     owners = _owners([(connection.pk, group["to"])])
     first = parts[0]
@@ -94,6 +96,12 @@ def _join(group: dict[str, Any]) -> None:
     _create({(connection.pk, row.provider_id): row}, {connection.pk: connection.name})
     whole = Inbound.objects.get(connection=connection, provider_id=row.provider_id)
     InboundPart.objects.filter(id__in=[part.id for part in parts]).update(whole=whole)
+
+
+def _locked(part: InboundPart) -> bool:
+    """A part that another process could decrypt is left to it."""
+    found = unreadable(part.body)
+    return found is not None and found.locked
 
 
 def _create(rows: dict[tuple[int, str], Inbound], names: dict[int, str]) -> None:
