@@ -16,11 +16,13 @@ from sendmsg.sealing.envelope import MARK, Shut
 
 if TYPE_CHECKING:
     _Text = models.TextField[Any, Any]
+    _Char = models.CharField[Any, Any]
     _JSON = models.JSONField[Any, Any]
     _Binary = models.BinaryField[Any, Any]
     _Column = models.Field[Any, Any]
 else:
-    _Text, _JSON, _Binary, _Column = models.TextField, models.JSONField, models.BinaryField, object
+    _Text, _Char, _JSON, _Binary = models.TextField, models.CharField, models.JSONField, models.BinaryField
+    _Column = object
 
 
 class Unreadable:
@@ -87,8 +89,28 @@ class Sealed(_Column):
         return value
 
 
-class SealedTextField(Sealed, _Text):
-    """A text. An empty one stays as it is.
+class SealedText(Sealed):
+    """A text. An empty one stays as it is."""
+
+    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
+        if value is None or not value.startswith(MARK):
+            return value
+        found = self._open(value, UnreadableText)
+        return found.decode() if isinstance(found, bytes) else found
+
+    def get_prep_value(self, value: Any) -> str | None:
+        if isinstance(value, Unreadable):
+            return value.token
+        text: str | None = value if type(value) is str else super().get_prep_value(value)
+        return (self._seal(text.encode()) or text) if text else text
+
+
+class SealedCharField(SealedText, _Char):
+    """For a column that was a `CharField`: of no length, for what is encrypted is longer."""
+
+
+class SealedTextField(SealedText, _Text):
+    """A text of any length.
 
     `flag`: a boolean field after this one, which says for SQL whether the text has more than `beyond` characters. It is
     kept for new rows; who changes a text changes it too (`beside`).
@@ -103,18 +125,6 @@ class SealedTextField(Sealed, _Text):
         if self.flag:
             options |= {"flag": self.flag, "beyond": self.beyond}
         return name, path, args, options
-
-    def from_db_value(self, value: str | None, expression: Any, connection: Any) -> str | None:
-        if value is None or not value.startswith(MARK):
-            return value
-        found = self._open(value, UnreadableText)
-        return found.decode() if isinstance(found, bytes) else found
-
-    def get_prep_value(self, value: Any) -> str | None:
-        if isinstance(value, Unreadable):
-            return value.token
-        text: str | None = value if type(value) is str else super().get_prep_value(value)
-        return (self._seal(text.encode()) or text) if text else text
 
     def pre_save(self, model_instance: models.Model, add: bool) -> Any:
         value = super().pre_save(model_instance, add)

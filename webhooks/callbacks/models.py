@@ -11,7 +11,7 @@ from uuid_utils.compat import uuid7
 
 from sendmsg.accounts.models import Account
 from sendmsg.encryption import EncryptedJSONField
-from sendmsg.sealing.fields import SealedTextField
+from sendmsg.sealing.fields import SealedCharField, SealedTextField
 from webhooks.callbacks.vocabulary import CallbackState, Compression, DisabledReason, EndpointKind, EndpointState, Kind
 
 RESPONSE_LENGTH = 1000  # characters of an answer that are kept: enough for an error page's headline
@@ -98,7 +98,7 @@ class Callback(models.Model):
     attempts = models.PositiveSmallIntegerField(default=0, help_text="Since it was made or replayed.")
     attempted_at = models.DateTimeField(null=True)
     response_status = models.PositiveSmallIntegerField(null=True)
-    response_body = models.CharField(max_length=RESPONSE_LENGTH, blank=True)
+    response_body = SealedCharField(blank=True, help_text="May say what it was told.")
     error_code = models.CharField(max_length=40, blank=True)
     milliseconds = models.PositiveIntegerField(null=True, help_text="Of the last try.")
 

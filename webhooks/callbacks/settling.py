@@ -14,17 +14,20 @@ from uuid import UUID
 from django.db import connection as database
 from django.db import transaction
 
+from sendmsg.errors import ConfigurationError
 from sendmsg.telemetry import metrics
 from webhooks.callbacks import endpoints
 from webhooks.callbacks.delivery import RETRY_LATER, Result
 from webhooks.callbacks.due import TRUSTED
-from webhooks.callbacks.models import Endpoint
+from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.schedule import delay_after
 from webhooks.callbacks.vocabulary import CallbackState, DisabledReason, EndpointKind, EndpointState
 
 FIRST_PAUSE: Final = timedelta(seconds=2)  # doubled at each failed probe
 LONGEST_PAUSE: Final = timedelta(minutes=5)  # an endpoint that comes back is noticed within this
 GIVE_UP: Final = timedelta(days=5)  # of failures only: a long weekend and a working day
+
+_ANSWER: Final = Callback._meta.get_field("response_body")
 
 SETTLE = """
 UPDATE webhooks_callback c SET
@@ -70,12 +73,20 @@ def _write(results: Sequence[Result], verdicts: Sequence[tuple[CallbackState, da
         "due_at": [due_at for _, due_at in verdicts],
         "at": [result.at for result in results],
         "status": [result.status for result in results],
-        "body": [result.body for result in results],
+        "body": [_sealed(result.body) for result in results],
         "code": [result.code for result in results],
         "milliseconds": [round(result.seconds * 1000) for result in results],
     }
     with database.cursor() as cursor:
         cursor.execute(SETTLE, parameters)
+
+
+def _sealed(answer: str) -> str:
+    """As it is stored. Without a key it is left out: what was told must be settled, or it is told again."""
+    try:
+        return _ANSWER.get_prep_value(answer) or ""
+    except ConfigurationError:
+        return ""
 
 
 def _judge(results: Sequence[Result]) -> None:

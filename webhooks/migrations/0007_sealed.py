@@ -17,6 +17,11 @@ class Migration(migrations.Migration):
             field=sendmsg.sealing.fields.SealedTextField(),
         ),
         migrations.AlterField(
+            model_name="callback",
+            name="response_body",
+            field=sendmsg.sealing.fields.SealedCharField(blank=True, help_text="May say what it was told."),
+        ),
+        migrations.AlterField(
             model_name="inbound",
             name="body",
             field=sendmsg.sealing.fields.SealedTextField(blank=True),

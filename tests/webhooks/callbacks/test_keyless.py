@@ -10,8 +10,8 @@ from django.utils import timezone
 from sendmsg.sealing import keys
 from sendmsg.sealing.models import TextKey
 from tests.cast import Member
-from tests.faults import FaultServer
-from tests.stored import lock_keys
+from tests.faults import FaultServer, answer
+from tests.stored import dump, lock_keys, write_in_clear
 from tests.webhooks.callbacks.driving import make_endpoint, pass_time, told, work_off
 from webhooks.callbacks import outbox
 from webhooks.callbacks.models import Callback
@@ -48,6 +48,35 @@ def test_a_callback_waits_for_its_key_and_others_do_not_wait_for_it(alice: Membe
     work_off()
 
     assert [one["data"]["body"] for one in told(receiver)] == ["in clear", "encrypted"]
+
+
+def test_what_an_endpoint_answers_is_stored_encrypted(alice: Member, receiver: FaultServer) -> None:
+    receiver.play(answer(400, b"what is p1anted?"))
+    make_endpoint(alice.account, receiver.url)
+    announce(alice, "p1anted")
+    outbox.spread()
+
+    work_off()
+
+    assert Callback.objects.get().response_body == "what is p1anted?"
+    assert "p1anted" not in dump()
+
+
+def test_without_a_key_to_store_an_answer_with_what_was_told_is_settled_all_the_same(
+    alice: Member, receiver: FaultServer
+) -> None:
+    receiver.play(answer(400, b"what?"))
+    write_in_clear()
+    make_endpoint(alice.account, receiver.url)
+    announce(alice, "in clear")
+    outbox.spread()
+    keys.make()
+    lock_keys()
+
+    work_off()
+
+    callback = Callback.objects.get()
+    assert (callback.attempts, callback.response_status, callback.response_body) == (1, 400, "")
 
 
 def test_an_announcement_waits_for_its_key(alice: Member) -> None:
