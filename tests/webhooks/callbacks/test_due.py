@@ -20,7 +20,7 @@ from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.pump import CallbacksPump
 
 pytestmark = pytest.mark.django_db
-THREADS = 32
+THREADS = 64  # the default of CALLBACKS_THREADS
 URL = "https://client.example/"
 
 
