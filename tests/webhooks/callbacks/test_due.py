@@ -51,7 +51,7 @@ class TestShares:
         busy, *others = (make_endpoint(acme, URL) for _ in range(4))
         fill(busy, 5000, late=timedelta(hours=1))
         for other in others:
-            fill(other, 10)
+            fill(other, 20)
 
         assert claimed() == dict.fromkeys((busy.id, *(other.id for other in others)), THREADS // 4)
 
@@ -68,8 +68,8 @@ class TestShares:
         endpoint, other = make_endpoint(acme, URL), make_endpoint(acme, URL)
         fill(endpoint, 100)
 
-        assert claimed({endpoint.id: 10}) == {endpoint.id: 6}
-        assert claimed({endpoint.id: 16, other.id: 16}) == {}
+        assert claimed({endpoint.id: THREADS // 2 - 6}) == {endpoint.id: 6}
+        assert claimed({endpoint.id: THREADS // 2, other.id: THREADS // 2}) == {}
 
     def test_a_queue_of_any_length_costs_one_look(self, acme: Account) -> None:
         endpoints = [make_endpoint(acme, URL) for _ in range(3)]
