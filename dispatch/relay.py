@@ -45,7 +45,7 @@ SHORTEST_WAIT = 0.05  # seconds; due rows without room for them must not make an
 LONGEST_WAIT = 0.4  # seconds; the wait doubles up to this while nothing can be released
 REFILL_WAIT = standings.AHEAD / 8  # seconds; the same while connections are at work, so that none runs dry
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
-PARALLEL_BATCHES = 2  # the same where a provider takes many messages in a call
+PARALLEL_BATCHES = 2  # the same where a provider takes many in a call, and while its workers are busy: each task costs
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
 
 
@@ -142,7 +142,10 @@ def release(
     if tempo is not None:
         for name, rows in by_connection.items():
             tempo.released(entries[name].id, len(rows))
-    return [task for name, rows in by_connection.items() for task in _tasks(entries[name], rows)]
+    busy = {entry.id for entry in entries.values() if tempo is not None and tempo.left(entry.id) >= entry.concurrency}
+    return [
+        task for name, rows in by_connection.items() for task in _tasks(entries[name], rows, entries[name].id in busy)
+    ]
 
 
 def put_back(references: Sequence[Reference]) -> None:
@@ -156,12 +159,12 @@ def put_back(references: Sequence[Reference]) -> None:
     )
 
 
-def _tasks(entry: directory.Entry, references: list[Reference]) -> list[tuple[str, list[Reference]]]:
+def _tasks(entry: directory.Entry, references: list[Reference], busy: bool) -> list[tuple[str, list[Reference]]]:
     """Where the provider takes many messages in a call, few large tasks: those of one text in a task share calls."""
     batch_size = registry.get(entry.provider).capabilities.batch_size
     if batch_size > 1:
         most, ways = max(settings.TASK_BATCH, min(batch_size, settings.RELAY_BATCH)), PARALLEL_BATCHES
     else:
-        most, ways = settings.TASK_BATCH, PARALLEL_TASKS
+        most, ways = settings.TASK_BATCH, PARALLEL_BATCHES if busy else PARALLEL_TASKS
     size = max(1, min(most, math.ceil(len(references) / ways)))
     return [(entry.name, references[start : start + size]) for start in range(0, len(references), size)]

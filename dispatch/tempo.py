@@ -58,6 +58,11 @@ class Tempo:
         """Whether any of them had something to do at the last look."""
         return any(watch.left for watch in self._watches.values())
 
+    def left(self, connection_id: int) -> int:
+        """What was under way at the last look."""
+        watch = self._watches.get(connection_id)
+        return watch.left if watch is not None else 0
+
     def pace(self, connection_id: int, now: float) -> float | None:
         """Messages a second; None where nothing was seen lately."""
         watch = self._watches.get(connection_id)
