@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import quantiles
 from typing import Any
@@ -16,6 +16,7 @@ class Figure:
     """One line of the table. Times are in milliseconds; `cpu` is the whole machine's, for each item.
 
     `reached`: how much of its budget, 1.0 or more when it is met. `memory`: MB of all our processes at its end.
+    `parts`: milliseconds of CPU for each item, by part (tests.bench.parts).
     """
 
     name: str
@@ -27,6 +28,7 @@ class Figure:
     times: "Times | None" = None
     cpu: float | None = None
     memory: float | None = None
+    parts: Mapping[str, float] = field(default_factory=dict)
     note: str = ""
 
     @property

@@ -9,6 +9,7 @@ import requests
 
 from tests.bench.delivering import provider
 from tests.bench.figures import Busy, Figure, percentiles
+from tests.bench.parts import by_part, each
 from tests.bench.receiver import Receiver
 from tests.bench.running import asleep, bare, callers, posts
 from tests.drills import receipts as drill
@@ -86,7 +87,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
         endpoint = _endpoint(stack, receiver.url)
         before = receiver.count()
         body = {"to": "+447700900900", "body": "hello", "from": "Life"}
-        busy, load = Busy(), Load(stack.url)
+        busy, parts, load = Busy(), by_part(), Load(stack.url)
         took = load.run(posts(stack.url, "/v1/messages", [body] * LIVES * RATE, **stack.headers()), RATE)
         backlog = _backlog(stack)
         began, wanted = time.monotonic(), 2 * LIVES * RATE
@@ -94,11 +95,14 @@ def lives(stack: Stack) -> Iterator[Figure]:
             time.sleep(0.25)
         late, told = time.monotonic() - began, receiver.count() - before
         cpu = busy.each(max(1, told // 2))
+        spent = each(parts, max(1, told // 2))
         _remove(stack, endpoint)
     rate = told / 2 / (took + late)  # two things are told of each: sent and delivered
     note = f"{backlog} under way when the last was accepted, {wanted - told} of {wanted} callbacks missing at the end"
     times = percentiles(load.seconds)
-    yield Figure("whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, cpu=cpu, note=note)
+    yield Figure(
+        "whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, cpu=cpu, parts=spent, note=note
+    )
 
 
 def _backlog(stack: Stack) -> int:
