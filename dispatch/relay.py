@@ -46,15 +46,17 @@ LONGEST_WAIT = 0.4  # seconds; the wait doubles up to this while nothing can be 
 REFILL_WAIT = standings.AHEAD / 8  # seconds; the same while connections are at work, so that none runs dry
 PARALLEL_TASKS = 8  # a small batch is split this many ways, so that an idle fleet shares it: one message, one task
 PARALLEL_BATCHES = 2  # the same where a provider takes many in a call, and while its workers are busy: each task costs
+LEAST_TASK = 8  # messages that are not worth splitting: their calls are made side by side by whoever has the task
 REPUBLISH_AFTER = timedelta(seconds=1)  # a row that could not be published is due again then
 
 
 class Relay(Pump):
     name = "relay"
+    gather = 0.02  # seconds; a message that is sent while others are waits so long at the most, and shares their way
 
     def __init__(self) -> None:
         super().__init__()
-        self.poll = settings.RELAY_POLL
+        self.poll, self.full = settings.RELAY_POLL, settings.RELAY_BATCH
         self._publisher = Publisher()
         self._rematch = Rematch()
         self._broadcasts = BroadcastSweep()
@@ -166,5 +168,5 @@ def _tasks(entry: directory.Entry, references: list[Reference], busy: bool) -> l
         most, ways = max(settings.TASK_BATCH, min(batch_size, settings.RELAY_BATCH)), PARALLEL_BATCHES
     else:
         most, ways = settings.TASK_BATCH, PARALLEL_BATCHES if busy else PARALLEL_TASKS
-    size = max(1, min(most, math.ceil(len(references) / ways)))
+    size = min(most, max(LEAST_TASK, math.ceil(len(references) / ways)))
     return [(entry.name, references[start : start + size]) for start in range(0, len(references), size)]

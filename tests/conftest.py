@@ -139,6 +139,9 @@ def texts_are_encrypted(request: pytest.FixtureRequest, nothing_remembered: None
 
     keys.forget()
     marked = request.node.get_closest_marker("django_db")
+    databases = marked.kwargs.get("databases") if marked else None
+    if databases is not None and "default" not in databases and databases != "__all__":
+        return
     if marked or {"db", "transactional_db"} & set(request.fixturenames):
         request.getfixturevalue("_django_db_helper")
         if not TextKey.objects.exists():

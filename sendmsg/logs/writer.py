@@ -29,6 +29,8 @@ INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON
 class LogWriter(Pump):
     name = "logs"
     poll = 0.1  # seconds; a timeline that lags a blink is fine, a poll that costs is not
+    gather = 0.2
+    full = BATCH
 
     def __init__(self) -> None:
         super().__init__()

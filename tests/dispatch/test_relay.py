@@ -15,6 +15,7 @@ from dispatch.models import Connection, Message
 from dispatch.publisher import Reference
 from dispatch.relay import Relay, release
 from dispatch.states import State
+from dispatch.tempo import Tempo
 from tests.cast import Member
 from tests.factories import make_connection, make_message
 
@@ -123,7 +124,7 @@ def test_a_message_in_doubt_waits_while_its_connection_is_away_and_never_leaves_
     assert released() == []
 
 
-def test_few_messages_are_one_task_each_and_many_share_tasks(alice: Member) -> None:
+def test_a_few_messages_are_one_task_and_many_are_shared(alice: Member) -> None:
     make_connection(name="sendmsg", concurrency=100)
     for _ in range(4):
         make_message(alice.account)
@@ -132,8 +133,20 @@ def test_few_messages_are_one_task_each_and_many_share_tasks(alice: Member) -> N
         make_message(alice.account)
     large = release(directory.entries(), 100)
 
-    assert [len(references) for _, references in small] == [1, 1, 1, 1]
-    assert max(len(references) for _, references in large) == 12
+    assert [len(references) for _, references in small] == [4]
+    assert [len(references) for _, references in large] == [12] * 7 + [6]
+
+
+def test_while_workers_are_busy_there_are_fewer_tasks(alice: Member) -> None:
+    make_connection(name="sendmsg", concurrency=10)
+    tempo = Tempo()
+    for _ in range(80):
+        make_message(alice.account)
+    idle = release(directory.entries(), 20, tempo)
+    busy = release(directory.entries(), 20, tempo)
+
+    assert [len(references) for _, references in idle] == [8, 8, 4]
+    assert [len(references) for _, references in busy] == [10, 10]
 
 
 def test_a_provider_that_takes_many_in_a_call_gets_them_in_few_tasks(alice: Member) -> None:
@@ -184,6 +197,7 @@ def test_while_the_broker_is_away_nothing_is_released(alice: Member, monkeypatch
 
 
 def test_what_could_not_be_published_is_queued_again(alice: Member, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dispatch.relay.LEAST_TASK", 1)
     published, lost = make_message(alice.account), make_message(alice.account, priority=2)
     relay = Relay()
 

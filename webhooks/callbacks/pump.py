@@ -5,12 +5,9 @@ sent again when its lease ends, so an endpoint may hear of a thing twice, with t
 promised. Calls are made in threads; the database belongs to the pump's own thread.
 """
 
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from queue import Empty, SimpleQueue
-from typing import Final
 from uuid import UUID
 
 from django.conf import settings
@@ -21,12 +18,12 @@ from webhooks.callbacks import due, housekeeping, outbox
 from webhooks.callbacks.delivery import Result, Task, deliver
 from webhooks.callbacks.settling import settle
 
-GATHER: Final = 0.015  # seconds for more calls to end; less than what a quick endpoint takes
-
 
 class CallbacksPump(Pump):
     name = "callbacks"
     poll = 0.1  # seconds; also how long a stop may wait
+    gather = 0.02  # seconds; about what a quick endpoint takes
+    full = outbox.BATCH
 
     def __init__(self) -> None:
         super().__init__()
@@ -67,19 +64,11 @@ class CallbacksPump(Pump):
         self._ended.put(deliver(task))
 
     def _settle(self) -> int:
-        self._gather()
+        while not self._ended.empty():
+            self._take(self._ended.get())
         settle(self._results)  # kept if it raises: the next step tries again
         settled, self._results = len(self._results), []
         return settled
-
-    def _gather(self) -> None:
-        """What has ended, and what ends in a moment: to settle and to claim costs the same for one as for a dozen."""
-        while not self._ended.empty():
-            self._take(self._ended.get())
-        until = time.monotonic() + GATHER
-        with suppress(Empty):
-            while self._results and self.flying and (left := until - time.monotonic()) > 0:
-                self._take(self._ended.get(timeout=left))
 
     def _take(self, result: Result) -> None:
         self._flying[result.task.endpoint_id] -= 1

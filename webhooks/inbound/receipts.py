@@ -42,6 +42,8 @@ ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
 class ReceiptsPump(Pump):
     name = "receipts"
     poll = 0.0  # the wait is in the read
+    gather = 0.05  # seconds
+    full = BATCH
 
     def __init__(self) -> None:
         super().__init__()
