@@ -113,6 +113,21 @@ def test_an_idle_step_is_a_good_step(pauses: list[float]) -> None:
     assert pauses == [0.1, 0.2, 0.1]
 
 
+def test_a_pump_that_gathers_begins_no_step_too_soon_unless_the_last_was_full() -> None:
+    class Gathering(Scripted):
+        gather, full = 0.1, 5
+
+    start = time.monotonic()
+    Gathering(1, 4, 1).run()
+    few = time.monotonic() - start
+    start = time.monotonic()
+    Gathering(*[5] * 100, 1).run()
+    many = time.monotonic() - start
+
+    assert few > 0.19
+    assert many < 5
+
+
 @pytest.mark.usefixtures("pauses")
 def test_failed_steps_are_counted() -> None:
     before = metric("failures"), metric("items")
