@@ -30,6 +30,7 @@ INSERT INTO webhooks_callback (
 SELECT gen_random_uuid(), %s, gen_random_uuid(), 'message.sent', '', %s, now(), 'waiting', now(), 0, '', ''
 FROM generate_series(1, %s)
 """
+WAL = "SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')"  # of both databases, which are one server's here
 APPLIED = "SELECT count(*) FROM dispatch_message WHERE sender = 'Drill' AND state = 'delivered'"
 
 
@@ -88,6 +89,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
         before = receiver.count()
         body = {"to": "+447700900900", "body": "hello", "from": "Life"}
         busy, parts, load = Busy(), by_part(), Load(stack.url)
+        [(log_began,)] = stack.sql(WAL)
         took = load.run(posts(stack.url, "/v1/messages", [body] * LIVES * RATE, **stack.headers()), RATE)
         backlog = _backlog(stack)
         began, wanted = time.monotonic(), 2 * LIVES * RATE
@@ -96,9 +98,13 @@ def lives(stack: Stack) -> Iterator[Figure]:
         late, told = time.monotonic() - began, receiver.count() - before
         cpu = busy.each(max(1, told // 2))
         spent = each(parts, max(1, told // 2))
+        log = float(stack.sql(WAL)[0][0] - log_began) / 1024 / max(1, told // 2)
         _remove(stack, endpoint)
     rate = told / 2 / (took + late)  # two things are told of each: sent and delivered
-    note = f"{backlog} under way when the last was accepted, {wanted - told} of {wanted} callbacks missing at the end"
+    note = (
+        f"{backlog} under way when the last was accepted, {wanted - told} of {wanted} callbacks missing at the end, "
+        f"{log:.1f} kB of write-ahead log each"
+    )
     times = percentiles(load.seconds)
     yield Figure(
         "whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, cpu=cpu, parts=spent, note=note
