@@ -25,6 +25,7 @@ from dispatch.routes import Book
 from dispatch.states import DEAD, State
 from dispatch.transitions import Change
 from dispatch.vocabulary import LetterState
+from sendmsg.journal.events import Event, EventType, record
 
 BATCH = 500  # letters a transaction
 
@@ -87,7 +88,13 @@ def discard(letter_ids: Collection[UUID], by: str, *, note: str = "") -> Results
     """Mark these letters as seen to, with nothing to come of them. Needs the caller's transaction."""
     letters = _locked(letter_ids)
     wanted = [letter for letter in letters if letter.state == LetterState.OPEN]
-    _close(wanted, LetterState.DISCARDED, by, note, timezone.now())
+    now = timezone.now()
+    _close(wanted, LetterState.DISCARDED, by, note, now)
+    record(
+        Event(letter.message_id, letter.account_id, EventType.DISCARDED, now, _why(letter, by))
+        for letter in wanted
+        if letter.message_id is not None and letter.account_id is not None
+    )
     return {letter.id: Result.DONE if letter in wanted else Result.HANDLED for letter in letters}
 
 
@@ -141,7 +148,7 @@ def _queue(
             in_doubt=False,
             code="",
             detail="",
-            data={"by": _side(by), "reason": letters[message.id].reason, **chosen},
+            data={**_why(letters[message.id], by), **chosen},
         )
         for message in messages
     ]
@@ -150,6 +157,11 @@ def _queue(
         raise RuntimeError("a message that is locked and dead was not queued")
     ids = [message.id for message in messages]
     Message.objects.filter(id__in=ids).update(chosen_connection_id=via.id if via else None)
+
+
+def _why(letter: DeadLetter, by: str) -> dict[str, str]:
+    """For the timeline, which clients read: not the operator's name."""
+    return {"by": _side(by), "reason": letter.reason}
 
 
 def _validity(messages: Collection[Message]) -> dict[UUID, timedelta]:

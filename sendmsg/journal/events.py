@@ -28,6 +28,7 @@ class EventType(StrEnum):
     UNKNOWN = "unknown"  # it may have been sent; nobody can say
     RECEIPT = "receipt"  # a receipt came that changed no state
     REPLAYED = "replayed"  # somebody had a failed or expired message tried again, with a new deadline
+    DISCARDED = "discarded"  # somebody saw to its dead letter, and nothing shall come of it
 
 
 @dataclass(frozen=True, slots=True)

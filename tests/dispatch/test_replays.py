@@ -166,6 +166,21 @@ def test_a_double_click_replays_once(alice: Member) -> None:
     assert Message.objects.get().release == 2 + 1
 
 
+def test_a_discard_is_in_the_timeline_once_and_without_a_name(alice: Member) -> None:
+    message = make_message(alice.account, State.FAILED)
+    letter = make_letter(message)
+    with transaction.atomic():
+        replays.discard([letter.id], "eve", note="spam")
+        replays.discard([letter.id], "mallory", note="other")
+
+    [event] = journal()
+    assert (event["type"], event["message"], event["account"]) == (
+        *("discarded", str(message.id)),
+        str(alice.account.id),
+    )
+    assert event["data"] == {"by": "operator", "reason": letter.reason}
+
+
 @pytest.mark.django_db(transaction=True)
 def test_either_a_replay_or_a_discard_wins(alice: Member) -> None:
     letter = make_letter(make_message(alice.account, State.FAILED))
