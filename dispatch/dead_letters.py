@@ -24,6 +24,7 @@ POLL = 1.0  # seconds
 class DeadLetterPump(Pump):
     name = "deadletters"
     poll = POLL
+    drowsy = 5.0
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,8 +1,8 @@
 """The one loop that moves batches: the relay, the receipts processor, the log writer and their kin are subclasses.
 
 A subclass says what one step does; the loop says when: at once while there is work, after a pause when there is
-none, later and later while a dependency is away, and not at all once SIGTERM or SIGINT asked to stop (the step at
-hand is finished first). A step must leave nothing behind when it raises: its work is simply found again.
+none, which may grow, later and later while a dependency is away, and not at all once SIGTERM or SIGINT asked to stop
+(the step at hand is finished first). A step must leave nothing behind when it raises: its work is simply found again.
 """
 
 import logging
@@ -23,6 +23,7 @@ logger = logging.getLogger(__name__)
 
 FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
+CHECK_EVERY = 5.0  # seconds between two looks whether database connections live: each costs a round trip
 LONGEST_NAP = 0.5  # seconds; a signal in the very moment before a sleep begins does not end that sleep
 
 
@@ -58,6 +59,8 @@ class Pump:
     name: ClassVar[str]
     poll: float = 1.0
     """Seconds an idle pump waits before it looks again."""
+    drowsy: float = 0.0
+    """Seconds that this wait grows to, twofold each time, while there is nothing to do; 0: it does not grow."""
     gather: float = 0.0
     """Seconds from the beginning of a step that found something to the next, unless it was full: a step costs the same
     for one item as for a dozen, so a pump that looked at once would spend the most when there is least to spend."""
@@ -66,6 +69,8 @@ class Pump:
 
     def __init__(self) -> None:
         self.stopping = Stop()
+        self._nap_length = 0.0  # seconds; 0 after there was work
+        self._check_at = 0.0  # steady clock
 
     def step(self) -> int:
         """Fetch and handle one batch; the number of items done, 0 when there was nothing to do."""
@@ -96,15 +101,18 @@ class Pump:
         heartbeat.beat()
         started = time.perf_counter()
         try:
-            close_old_connections()
+            self._check_connections()
             done = self.step()
             metrics.PUMP_SECONDS.labels(self.name).observe(time.perf_counter() - started)
             metrics.PUMP_ITEMS.labels(self.name).inc(done)
             if not done:
-                self.wait(self.poll)
-            elif done < self.full:
+                self.wait(self._idle_wait())
+                return 0.0
+            self._nap_length = 0.0
+            if done < self.full:
                 self.stopping.wait(started + self.gather - time.perf_counter())
         except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
+            self._check_at = 0.0
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)
             metrics.PUMP_FAILURES.labels(self.name).inc()
             logger.error(
@@ -117,6 +125,16 @@ class Pump:
             self.stopping.wait(pause * random.uniform(0.5, 1))
             return pause
         return 0.0
+
+    def _check_connections(self) -> None:
+        """A connection that dies between two looks costs a failed step, and the next step has another."""
+        if time.monotonic() >= self._check_at:
+            self._check_at = time.monotonic() + CHECK_EVERY
+            close_old_connections()
+
+    def _idle_wait(self) -> float:
+        self._nap_length = max(self.poll, min(self._nap_length * 2, self.drowsy))
+        return self._nap_length
 
     def _stop(self, number: int, frame: FrameType | None) -> None:
         self.stopping.set()

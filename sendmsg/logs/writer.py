@@ -10,7 +10,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import Error, connections, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
 from psycopg2.extras import execute_values
 
 from sendmsg.journal.models import JournalEntry
@@ -21,6 +21,8 @@ from sendmsg.pump import Pump
 PURGE_EVERY = 3600.0  # seconds between deletions of old task failures
 BATCH = 500  # journal entries a step; each may hold the events of a whole task
 MAX_EVENTS = 20_000  # events a step, and an entry more: those of a broadcast come a thousand an entry
+# By the index: the table is full of dead rows after a burst, until its next vacuum.
+WAITING = "SELECT id FROM journal_journalentry ORDER BY id LIMIT 1"
 INSERT = """
 INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON CONFLICT (id, at) DO NOTHING
 """
@@ -29,28 +31,46 @@ INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON
 class LogWriter(Pump):
     name = "logs"
     poll = 0.1  # seconds; a timeline that lags a blink is fine, a poll that costs is not
+    drowsy = 0.25
     gather = 0.2
     full = BATCH
 
     def __init__(self) -> None:
         super().__init__()
         self._purge_at = 0.0
+        self._busy = False
 
     def step(self) -> int:
         if time.monotonic() >= self._purge_at:
             self._purge_at = time.monotonic() + PURGE_EVERY
             results.purge()
-        with transaction.atomic():
-            entries = _take()
-            if not entries:
-                return 0
-            try:
-                write([event for entry in entries for event in entry.events])
-            except Error:
-                partitions.forget()
-                raise
-            JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
-        return len(entries)
+        if not (self._busy or _any_waits()):
+            return 0
+        moved = _move()
+        self._busy = moved > 0
+        return moved
+
+
+def _move() -> int:
+    """Write the oldest entries and delete them; how many."""
+    with transaction.atomic():
+        entries = _take()
+        if not entries:
+            return 0
+        try:
+            write([event for entry in entries for event in entry.events])
+        except Error:
+            partitions.forget()
+            raise
+        JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
+    return len(entries)
+
+
+def _any_waits() -> bool:
+    """One statement, where a look that locks takes five."""
+    with connections[DEFAULT_DB_ALIAS].cursor() as cursor:
+        cursor.execute(WAITING)
+        return cursor.fetchone() is not None
 
 
 def _take() -> list[JournalEntry]:

@@ -9,9 +9,11 @@ import threading
 import time
 from collections.abc import Iterator
 from subprocess import PIPE, Popen
+from unittest.mock import Mock
 
 import pytest
 from django.conf import settings
+from django.db import connection
 from prometheus_client import REGISTRY
 
 import sendmsg.pump
@@ -93,6 +95,81 @@ def test_with_nothing_to_do_it_waits_between_looks() -> None:
     Scripted(0, 0, 1, poll=0.1).run()
 
     assert time.monotonic() - start > 0.19
+
+
+class Dozing(Scripted):
+    """Notes how long it would have waited, and does not wait."""
+
+    def __init__(self, *script: int | Exception, poll: float, drowsy: float) -> None:
+        super().__init__(*script, poll=poll)
+        self.drowsy = drowsy
+        self.naps: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.naps.append(seconds)
+
+
+def test_while_nothing_comes_it_looks_less_and_less_often_to_a_bound() -> None:
+    pump = Dozing(0, 0, 0, 0, 0, 1, poll=0.1, drowsy=0.5)
+
+    pump.run()
+
+    assert pump.naps == [0.1, 0.2, 0.4, 0.5, 0.5]
+
+
+def test_after_work_it_looks_again_as_often_as_before() -> None:
+    pump = Dozing(0, 0, 3, 0, 1, poll=0.1, drowsy=0.5)
+
+    pump.run()
+
+    assert pump.naps == [0.1, 0.2, 0.1]
+
+
+def test_one_that_may_not_doze_never_waits_longer() -> None:
+    pump = Dozing(0, 0, 0, 1, poll=0.1, drowsy=0)
+
+    pump.run()
+
+    assert pump.naps == [0.1, 0.1, 0.1]
+
+
+class Asking(Scripted):
+    """Asks the database something at each step."""
+
+    def step(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT 1 AS asked")
+        return super().step()
+
+
+@pytest.mark.django_db(transaction=True)
+def test_whether_the_database_lives_is_asked_now_and_then_and_not_at_each_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = Mock(wraps=connection.is_usable)
+    monkeypatch.setattr(connection, "is_usable", asked)
+    connection.ensure_connection()
+
+    Asking(1, 1, 1, 1).run()
+
+    assert asked.call_count == 1
+
+
+class Losing(Asking):
+    """Loses its connection after the first step."""
+
+    def step(self) -> int:
+        done = super().step()
+        if len(self.script) == 2:
+            connection.connection.close()
+        return done
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_connection_that_was_lost_costs_one_step(pauses: list[float]) -> None:
+    pump = Losing(1, 1, 1)
+
+    pump.run()
+
+    assert (pauses, pump.script) == ([0.1], [])
 
 
 def test_while_a_dependency_is_away_it_asks_less_and_less_often(pauses: list[float]) -> None:

@@ -57,6 +57,14 @@ def test_events_move_and_the_journal_is_empty() -> None:
     assert LogWriter().step() == 0
 
 
+def test_while_nothing_comes_a_look_is_one_statement(django_assert_num_queries: Any) -> None:
+    pump = LogWriter()
+    pump.step()  # clears away old task failures too
+
+    with django_assert_num_queries(1):
+        assert pump.step() == 0
+
+
 def test_a_step_takes_no_more_entries_than_hold_its_share_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(writer, "MAX_EVENTS", 5)
     ids = journal([line() for _ in range(3)], [line() for _ in range(3)], [line()])
