@@ -33,6 +33,7 @@ class CallbacksPump(Pump):
         self._results: list[Result] = []
         self._flying: Counter[UUID] = Counter()
         self._housekeeping = housekeeping.Clock()
+        self._busy = False
 
     @property
     def flying(self) -> int:
@@ -41,12 +42,11 @@ class CallbacksPump(Pump):
 
     def step(self) -> int:
         done = self._settle()
-        done += outbox.spread()
-        tasks = due.claim(+self._flying, self._threads, timezone.now())
-        for task in tasks:
-            self._pool.submit(self._call, task)
-            self._flying[task.endpoint_id] += 1
-        return done + len(tasks) + self._housekeeping.tick()
+        if done or self._busy or due.anything(timezone.now()):
+            done += outbox.spread() + self._begin()
+        done += self._housekeeping.tick()
+        self._busy = done > 0
+        return done
 
     def wait(self, seconds: float) -> None:
         """Until a call ends, `seconds` at the most."""
@@ -59,6 +59,14 @@ class CallbacksPump(Pump):
         """Let the calls under way end, which takes seconds, and write down how."""
         self._pool.shutdown(wait=True, cancel_futures=True)
         self._settle()
+
+    def _begin(self) -> int:
+        """Call whom there is something to tell; how many calls."""
+        tasks = due.claim(+self._flying, self._threads, timezone.now())
+        for task in tasks:
+            self._pool.submit(self._call, task)
+            self._flying[task.endpoint_id] += 1
+        return len(tasks)
 
     def _call(self, task: Task) -> None:
         self._ended.put(deliver(task))
