@@ -1,6 +1,7 @@
 """Between our 200 and its processing a webhook is in Redis, whoever dies meanwhile."""
 
 from datetime import UTC, datetime
+from unittest.mock import Mock
 
 import pytest
 from redis.exceptions import RedisError
@@ -181,3 +182,17 @@ def test_nothing_trims_the_buffer() -> None:
 def test_what_redis_does_not_confirm_is_not_stored() -> None:
     with redis_away(), pytest.raises(BufferUnavailable):
         append(b"1")
+
+
+def test_what_dead_pumps_hold_is_asked_for_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = Reader("asking")
+    asked = Mock(wraps=reader._client.xautoclaim)
+    monkeypatch.setattr(reader._client, "xautoclaim", asked)
+
+    for _ in range(3):
+        read(reader)
+    assert asked.call_count == 1
+
+    monkeypatch.setattr(buffer_redis, "ABANDONED", 0)
+    read(reader)
+    assert asked.call_count == 2

@@ -1,9 +1,11 @@
 """From the provider's request to the message: nothing lost, nothing counted twice, whatever order it comes in."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.conf import settings
@@ -25,7 +27,7 @@ from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
 from tests.webhooks.provider import deliver, report, signed
 from tests.webhooks.timeline import kinds
-from webhooks.inbound import buffer, buffer_redis
+from webhooks.inbound import buffer, buffer_redis, receipts
 from webhooks.inbound.base import InboundProvider, Parsed, Payload
 from webhooks.inbound.buffer_redis import STREAM, Reader
 from webhooks.inbound.entries import Buffered
@@ -432,3 +434,46 @@ def test_pumps_that_store_the_same_reports_in_another_order_do_not_deadlock(line
         other.result()
 
     assert sorted(Receipt.objects.values_list("provider_id", flat=True)) == ["snd_a", "snd_b"]
+
+
+def test_while_nothing_waits_a_look_is_one_statement(pump: ReceiptsPump, django_assert_num_queries: Any) -> None:
+    pump.step()
+    pump._look_back_at = 0.0
+
+    with django_assert_num_queries(1):
+        assert pump.step() == 0
+
+
+class Noting(Reader):
+    """Notes for how long it was to wait, and does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__("noting")
+        self.waits: list[float] = []
+
+    def read(self, count: int, block: float) -> Sequence[Buffered]:
+        self.waits.append(block / receipts.BLOCK)
+        return super().read(count, 0)
+
+
+def test_the_calmer_it_is_the_longer_it_waits_and_a_webhook_ends_that(sent: Message, pump: ReceiptsPump) -> None:
+    pump._reader = reader = Noting()
+
+    for number in range(6):
+        pump._look_back_at = 0.0
+        if number == 4:
+            post(report("snd_unknown"))
+        pump.step()
+
+    assert reader.waits == pytest.approx([2, 4, 4, 4, 4, 2])
+
+
+def test_a_receipt_that_overtook_its_send_is_looked_at_again_soon(sent: Message, pump: ReceiptsPump) -> None:
+    Message.objects.update(state=State.SENDING)
+    pump._calm, pump._look_back_at = receipts.DROWSY, time.monotonic() + 60
+    post(report("snd_1"))
+    assert pump.step() == 1
+    assert pump._look_back_at <= time.monotonic() + receipts.BLOCK
+
+    Message.objects.update(state=State.SENT)
+    eventually(lambda: pump.step() or state(sent) == State.DELIVERED, "the receipt is applied", 5)

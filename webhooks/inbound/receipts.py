@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from django.conf import settings
+from django.db import connection as database
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -34,9 +35,17 @@ logger = logging.getLogger(__name__)
 BATCH = 500  # webhooks a step
 BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again, and between two such looks
 QUIET = 0.25  # seconds without a webhook after which a burst is over
+DROWSY = 4  # times as long may both be while no webhook comes and no parked receipt finds its message
 LATE = 10.0  # seconds; receipts that wait longer are applied as fast as can be
-ASIDE_EVERY = 1.0  # seconds between two looks at an empty fallback
+ASIDE_EVERY = 2.0  # seconds between two looks at an empty fallback
 ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
+
+
+# Each row by its partial index: the tables are large, and what waits in them is not.
+WAITING = """
+SELECT (SELECT id FROM webhooks_receipt WHERE state = 'parked' ORDER BY id LIMIT 1) IS NOT NULL
+    OR EXISTS (SELECT FROM webhooks_inboundpart WHERE whole_id IS NULL)
+"""
 
 
 class ReceiptsPump(Pump):
@@ -50,12 +59,15 @@ class ReceiptsPump(Pump):
         self._reader = buffer.source(f"{socket.gethostname()}-{os.getpid()}")
         self._asides = dict.fromkeys(buffer.fallbacks(), 0.0)  # when to look at it again, steady clock
         self._look_back_at = 0.0  # steady clock
+        self._calm = 1  # times BLOCK
 
     def step(self) -> int:
         if time.monotonic() >= self._look_back_at:  # first: receipts that are stored already don't need Redis
             self._look_back()
         found = sum(self._look_aside(fallback) for fallback in self._asides)  # first: without the buffer they fill
-        entries = self._reader.read(BATCH, 0 if found else BLOCK)
+        entries = self._reader.read(BATCH, 0 if found else BLOCK * self._calm)
+        if found or entries:
+            self._calm, self._look_back_at = 1, min(self._look_back_at, time.monotonic() + BLOCK)
         started = time.monotonic()
         self._process(self._reader, entries)
         if len(entries) == BATCH and self._reader.coming(QUIET):
@@ -68,11 +80,14 @@ class ReceiptsPump(Pump):
 
     def _look_back(self) -> None:
         """At what is stored and waits for something: a send to be settled, a time to be over, a missing part."""
-        with transaction.atomic():
-            matching.match_parked()
-            orphan(timezone.now())
-            messages.assemble(timezone.now())
-        self._look_back_at = time.monotonic() + BLOCK
+        found = 0
+        if _anything_waits():
+            with transaction.atomic():
+                found = matching.match_parked()
+                orphan(timezone.now())
+                messages.assemble(timezone.now())
+        self._calm = 1 if found else min(self._calm * 2, DROWSY)
+        self._look_back_at = time.monotonic() + BLOCK * self._calm
 
     def _give_way(self, took: float, oldest: datetime) -> None:
         """Rest for as long as a full batch took, unless we are late.
@@ -147,6 +162,13 @@ def store(entries: Sequence[Buffered]) -> None:
     # In the order of the unique index: two pumps with the same reports must not wait for each other crosswise.
     Receipt.objects.bulk_create([rows[key] for key in sorted(rows)], ignore_conflicts=True)
     messages.store(received)
+
+
+def _anything_waits() -> bool:
+    """One statement, where looks at all that may wait take seven."""
+    with database.cursor() as cursor:
+        cursor.execute(WAITING)
+        return bool(cursor.fetchone()[0])
 
 
 def orphan(now: datetime) -> None:
