@@ -40,6 +40,20 @@ def test_a_minute_has_the_messages_that_were_accepted_in_it(acme: Account) -> No
     assert minute(NOON + timedelta(minutes=1)).states == {"sent": 1}
 
 
+def test_minutes_in_which_nothing_happened_cost_no_more_however_many(
+    acme: Account, monkeypatch: pytest.MonkeyPatch, django_assert_num_queries: Any
+) -> None:
+    monkeypatch.setattr(minutes, "SPAN", timedelta(minutes=30))
+    accepted(acme, NOON - timedelta(minutes=40))
+
+    with time_machine.travel(NOON, tick=False), django_assert_num_queries(8):
+        assert minutes.keep() == 31
+
+    assert set(Minute.objects.values_list("counted_at", flat=True)) == {NOON}
+    assert minute(NOON).waits == [0] * (len(minutes.BOUNDS) + 1)
+    assert minute(NOON - timedelta(minutes=20)).again_at == NOON + timedelta(minutes=20)
+
+
 def test_messages_of_test_keys_are_not_counted(acme: Account) -> None:
     accepted(acme, NOON, test=True)
 
