@@ -21,6 +21,9 @@ EVERY: Final = 1.0  # seconds between looks while there is nothing to do
 HOLD_BATCH: Final = 5000  # rows a turn; about 150 ms
 CANCEL_BATCH: Final = 1000  # rows a turn, with their events; about 150 ms
 
+# One statement for a relay that looks every second: mostly no broadcast is under way.
+ANY: Final = "SELECT FROM dispatch_broadcast WHERE state IN ('running', 'paused', 'canceling') LIMIT 1"
+
 # So that a hundred thousand rows that may not leave are not passed over at each claim. A row that comes back to the
 # queue has its lane as it was (`dispatch.transitions`), and is held here.
 FLIP: Final = """
@@ -75,6 +78,8 @@ class BroadcastSweep:
 
 def sweep() -> int:
     """Do a batch of each kind at once; how many rows changed."""
+    if not _execute(ANY):
+        return 0
     moved = _execute(HOLD, batch=HOLD_BATCH, state="paused")
     moved += _execute(LET_GO, batch=HOLD_BATCH, state="running")
     moved += _cancel()

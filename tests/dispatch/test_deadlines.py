@@ -1,6 +1,7 @@
 """A deadline holds whatever is away, and a repeat is never made when the provider has forgotten the first try."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -70,3 +71,11 @@ def test_what_is_not_waiting_is_left_alone(alice: Member, state: State) -> None:
     make_message(alice.account, state=state, expires_at=now)
 
     assert deadlines.end_overdue(now) == 0
+
+
+def test_while_nothing_is_overdue_a_look_is_one_statement(alice: Member, django_assert_num_queries: Any) -> None:
+    now = timezone.now()
+    make_message(alice.account, State.QUEUED)
+
+    with django_assert_num_queries(1):
+        assert deadlines.end_overdue(now) == 0

@@ -1,6 +1,7 @@
 """A lost worker's or task's messages move again by themselves, and only theirs."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from django.utils import timezone
@@ -76,3 +77,11 @@ def test_a_lease_that_still_runs_is_left_alone(alice: Member, line: Connection) 
         make_message(alice.account, state=state, connection=line, lease_until=now + timedelta(seconds=5))
 
     assert leases.free_ended(now) == 0
+
+
+def test_while_no_lease_has_ended_a_look_is_one_statement(alice: Member, django_assert_num_queries: Any) -> None:
+    now = timezone.now()
+    make_message(alice.account, State.SENDING, lease_until=now + timedelta(seconds=1))
+
+    with django_assert_num_queries(1):
+        assert leases.free_ended(now) == 0

@@ -276,6 +276,16 @@ def test_without_work_a_relay_looks_once_a_second(acme: Account, django_assert_n
         relay.step()
 
 
+def test_while_no_broadcast_is_under_way_a_look_is_one_statement(acme: Account, django_assert_num_queries: Any) -> None:
+    broadcast = make_broadcast(acme)
+    settle()
+    broadcast.refresh_from_db()
+    assert broadcast.state == BroadcastState.FINISHED
+
+    with django_assert_num_queries(1):
+        assert sweeping.sweep() == 0
+
+
 @pytest.mark.parametrize("way", ["finished", "canceled"])
 def test_its_end_is_announced_once_where_somebody_listens(acme: Account, way: str) -> None:
     silent, broadcast = make_broadcast(Account.objects.create(name="Globex")), make_broadcast(acme, name="July")
