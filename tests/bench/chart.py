@@ -7,6 +7,15 @@ from pathlib import Path
 from tests.bench.figures import Figure
 
 WIDTH, LABEL, ROW, TOP = 860, 270, 26, 34  # pixels; LABEL: of the names at the left
+ORDER = (
+    "accept",
+    "dispatch",
+    "receipts",
+    "callbacks",
+    "whole",
+    "memory",
+    "idle",
+)  # the way of a message; then the rest
 FULL = 2.0  # times its budget at the right end; a longer bar is cut off there
 LINE = (WIDTH - LABEL - 190) / FULL  # pixels of one budget
 STYLE = """
@@ -17,12 +26,13 @@ text { font: 13px system-ui, sans-serif; fill: #24292f } .small { fill: #57606a;
 
 
 def draw(figures: Sequence[Figure], path: Path) -> None:
+    figures = sorted(figures, key=lambda one: ORDER.index(one.name.split(" ")[0].strip(",")))
     height = TOP + ROW * len(figures) + 10
     budget = LABEL + LINE
     rows = "\n".join(_row(one, TOP + ROW * place) for place, one in enumerate(figures))
     path.write_text(
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}" '
-        f'role="img" aria-label="How far each budget of make bench was reached">\n<style>{STYLE}</style>\n'
+        f'role="img">\n<title>How far each budget of make bench was reached</title>\n<style>{STYLE}</style>\n'
         f'<text class="small" x="{budget:.0f}" y="20" text-anchor="middle">budget</text>\n{rows}\n'
         f'<line class="budget" x1="{budget:.0f}" x2="{budget:.0f}" y1="26" y2="{height - 6}"/>\n</svg>\n'
     )

@@ -47,7 +47,6 @@ def growth(stack: Stack) -> Iterator[Figure]:
                 p99 = _accepted(stack)
             found.append((level, _rate(stack), p99))
             waiting = level
-        stack.sql("TRUNCATE dispatch_message CASCADE")
     first = found[0]
     for level, rate, p99 in found[1:]:
         reached = min(rate / first[1] / 0.85, first[2] * 1.15 / p99)
