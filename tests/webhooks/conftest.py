@@ -7,10 +7,12 @@ import pytest
 from pytest_django.fixtures import Settings
 
 from sendmsg import redis
-from tests.factories import make_connection
+from tests.cast import Member
+from tests.factories import make_connection, make_message, make_reference
 
 if TYPE_CHECKING:
-    from dispatch.models import Connection
+    from dispatch.models import Connection, Message
+    from webhooks.inbound.receipts import ReceiptsPump
 
 
 @pytest.fixture(autouse=True)
@@ -52,3 +54,20 @@ def no_idling(monkeypatch: pytest.MonkeyPatch) -> None:
 def line(db: None) -> "Connection":
     """The connection `sendmsg`."""
     return make_connection()
+
+
+@pytest.fixture
+def pump() -> "ReceiptsPump":
+    from webhooks.inbound.receipts import ReceiptsPump
+
+    return ReceiptsPump()
+
+
+@pytest.fixture
+def sent(alice: Member, line: "Connection") -> "Message":
+    """A message that the provider knows as `snd_1`."""
+    from dispatch.states import State
+
+    message = make_message(alice.account, state=State.SENT, connection=line)
+    make_reference(message, "snd_1")
+    return message

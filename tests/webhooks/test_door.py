@@ -9,29 +9,20 @@ from unittest.mock import patch
 import pytest
 from django.core.handlers.wsgi import WSGIHandler
 from django.http import HttpRequest
-from django.test import RequestFactory
 from pytest_django.fixtures import Settings
 
 from dispatch import directory
 from dispatch.models import Connection
 from sendmsg import redis
 from tests.webhooks.provider import report, signed
-from webhooks.door import INHERITED, Application, Door
+from tests.wsgi import Answer, call
+from webhooks.door import INHERITED, Door
 from webhooks.inbound import views
 from webhooks.inbound.buffer_redis import STREAM
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("empty_buffer")]
 PATH = "/webhooks/sendmsg/sendmsg"
-Answer = tuple[int, dict[str, str], bytes]
 Way = Callable[..., Answer]
-
-
-def call(application: Application, path: str, body: bytes, headers: dict[str, str], **environ: Any) -> Answer:
-    """POST as a server would that speaks WSGI."""
-    request = RequestFactory().generic("POST", path, body, "application/json", headers=headers)
-    told: list[Any] = []
-    content = b"".join(application({**request.environ, **environ}, lambda *answer: told.extend(answer)))
-    return int(told[0].split()[0]), dict(told[1]), content
 
 
 @pytest.fixture(params=["door", "site"])
@@ -46,41 +37,41 @@ def way(request: pytest.FixtureRequest, settings: Settings) -> Way:
 
 
 def test_an_answer_has_its_length_and_the_id_of_the_request(line: Connection, way: Way) -> None:
-    status, headers, content = way(PATH, report("snd_1"))
+    answer = way(PATH, report("snd_1"))
 
-    assert (status, headers["Content-Length"]) == (HTTPStatus.OK, str(len(content)))
-    assert headers["X-Request-ID"]
-    assert headers["X-Content-Type-Options"] == "nosniff"
-    assert "Set-Cookie" not in headers
+    assert (answer.status, answer.headers["Content-Length"]) == (HTTPStatus.OK, str(len(answer.content)))
+    assert answer.headers["X-Request-ID"]
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    assert "Set-Cookie" not in answer.headers
     assert redis.client().xlen(redis.key(STREAM)) == 1
 
 
 def test_a_host_that_is_not_ours_is_400(line: Connection, way: Way) -> None:
     body = report("snd_1")
 
-    assert way(PATH, body, {**signed(body), "Host": "evil.example"})[0] == HTTPStatus.BAD_REQUEST
+    assert way(PATH, body, {**signed(body), "Host": "evil.example"}).status == HTTPStatus.BAD_REQUEST
 
 
 def test_what_is_not_signed_is_401(line: Connection, way: Way) -> None:
-    assert way(PATH, report("snd_1"), {"SendMSG-Signature": "v1=00"})[0] == HTTPStatus.UNAUTHORIZED
+    assert way(PATH, report("snd_1"), {"SendMSG-Signature": "v1=00"}).status == HTTPStatus.UNAUTHORIZED
 
 
 def test_where_https_is_wanted_plain_http_is_sent_there(line: Connection, way: Way, settings: Settings) -> None:
     settings.SECURE_SSL_REDIRECT = True
 
-    status, headers, _ = way(PATH, report("snd_1"))
+    answer = way(PATH, report("snd_1"))
 
-    assert (status, headers["Location"]) == (HTTPStatus.MOVED_PERMANENTLY, f"https://testserver{PATH}")
+    assert (answer.status, answer.headers["Location"]) == (HTTPStatus.MOVED_PERMANENTLY, f"https://testserver{PATH}")
 
 
 @pytest.mark.parametrize("path", ["/webhooks/", "/webhooks/sendmsg", "/webhooks/a/b/c/d", "/elsewhere"])
 def test_a_path_that_nobody_has_is_404(path: str, way: Way) -> None:
-    assert way(path, b"{}")[0] == HTTPStatus.NOT_FOUND
+    assert way(path, b"{}").status == HTTPStatus.NOT_FOUND
 
 
 def test_a_mistake_of_ours_is_500(line: Connection, way: Way) -> None:
     with patch.object(views, "_received", side_effect=LookupError("ours")):
-        assert way(PATH, report("snd_1"))[0] == HTTPStatus.INTERNAL_SERVER_ERROR
+        assert way(PATH, report("snd_1")).status == HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def test_a_database_connection_that_died_is_replaced_before_the_connections_are_read(line: Connection) -> None:
