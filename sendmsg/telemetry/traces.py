@@ -17,7 +17,6 @@ from typing import Final
 from django.conf import settings
 from django.utils import timezone
 
-from sendmsg.errors import PassedOn
 from sendmsg.telemetry.spans import Data, Kind, Span
 from sendmsg.telemetry.traceparent import Place
 
@@ -66,7 +65,7 @@ def enabled() -> bool:
 def request(header: str, describe: Callable[[], tuple[str, Data, str]]) -> Iterator[None]:
     """Around an API call. `header`: its `traceparent`. `describe`: its name, data and failure, once it is over.
 
-    One that is passed on leaves no span: whoever serves it is traced.
+    One that is passed on (`PassedOn`) raises and leaves no span: whoever serves it is traced.
     """
     caller = Place.read(header) if header else None
     own = _own(caller) if enabled() else None
@@ -74,9 +73,6 @@ def request(header: str, describe: Callable[[], tuple[str, Data, str]]) -> Itera
     token = _request.set(Request(caller, own))
     try:
         yield
-    except PassedOn:
-        own = None
-        raise
     finally:
         _request.reset(token)
     if own is not None and own.sampled:
