@@ -141,13 +141,14 @@ def release(
     by_connection: dict[str, list[Reference]] = defaultdict(list)
     for name, reference in released:
         by_connection[name].append(reference)
-    if tempo is not None:
-        for name, rows in by_connection.items():
-            tempo.released(entries[name].id, len(rows))
-    busy = {entry.id for entry in entries.values() if tempo is not None and tempo.left(entry.id) >= entry.concurrency}
-    return [
-        task for name, rows in by_connection.items() for task in _tasks(entries[name], rows, entries[name].id in busy)
-    ]
+    tasks = []
+    for name, rows in by_connection.items():
+        entry, busy = entries[name], False
+        if tempo is not None:
+            busy = tempo.left(entry.id) >= entry.concurrency
+            tempo.released(entry.id, len(rows))
+        tasks += _tasks(entry, rows, busy)
+    return tasks
 
 
 def put_back(references: Sequence[Reference]) -> None:
