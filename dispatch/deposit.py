@@ -24,7 +24,6 @@ from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
 
 from dispatch.bulk.copying import COLUMNS, NewRow, event_of
 from dispatch.models import Message
-from dispatch.models.messages import SHORT
 from dispatch.states import State
 from sendmsg.api import idempotency, known
 from sendmsg.api.authentication import Client
@@ -106,8 +105,8 @@ def _columns(row: NewRow) -> dict[str, Any]:
         "channel": subject.channel,
         "to": subject.to,
         "sender": subject.sender,
-        "body": _BODY.get_db_prep_save(row.body, connection),
-        "long": len(row.body) > SHORT,
+        "body": row.stored_body,
+        "long": row.long,
         "segments": row.segments,
         "encoding": row.encoding,
         "priority": int(subject.priority),
@@ -130,8 +129,7 @@ def _columns(row: NewRow) -> dict[str, Any]:
     }
 
 
-_BODY: Final = Message._meta.get_field("body")  # encrypts, as does the other
-_TOLD: Final = IdempotencyRecord._meta.get_field("body")
+_TOLD: Final = IdempotencyRecord._meta.get_field("body")  # encrypts
 _own = threading.local()
 _pooled = False  # whether prepared statements don't last here
 

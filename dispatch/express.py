@@ -9,6 +9,7 @@ raises `PassedOn`: nothing has happened, and the view begins anew.
 """
 
 import select
+from datetime import datetime
 from io import BytesIO
 from typing import Any, Final
 
@@ -150,5 +151,5 @@ def _document(row: NewRow) -> dict[str, Any]:
     }
 
 
-def _time(at: Any) -> str:
-    return str(at.isoformat()).replace("+00:00", "Z")
+def _time(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")

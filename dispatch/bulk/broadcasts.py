@@ -18,6 +18,7 @@ from dispatch.bulk.texts import Text, ValueMissing
 from dispatch.bulk.ways import Ways
 from dispatch.models import Broadcast, Message
 from dispatch.routes import Subject
+from dispatch.serializers import MAX_REFERENCE
 from dispatch.suitability import OPTED_OUT, Unsuited
 from dispatch.validation import InvalidBody
 from dispatch.vocabulary import BroadcastState
@@ -26,7 +27,6 @@ from sendmsg.api.problems import FieldError, Problem
 
 MAX_RECIPIENTS: Final = 100_000  # entries of one list, whatever becomes of them
 MAX_LISTED: Final = 100  # rejections that are told one by one
-MAX_REFERENCE: Final = 100  # characters
 LOOK: Final = 1000  # recipients whose suppressions are looked up at once
 MAX_FIELD: Final = 40  # characters that are told of a field's name; one that does not exist may be a whole line
 

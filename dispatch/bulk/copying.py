@@ -55,6 +55,15 @@ class NewRow:
     id: UUID = field(default_factory=uuid7)
     begun: traces.Begun = field(default_factory=traces.begin_own)
 
+    @property
+    def stored_body(self) -> str:
+        """What the column holds: encrypted, as an INSERT by the model would."""
+        return _BODY.get_prep_value(self.body) or ""
+
+    @property
+    def long(self) -> bool:
+        return len(self.body) > SHORT
+
 
 def row_of(
     client: Client, wanted: dict[str, Any], carriers: Carriers, now: datetime, begun: traces.Begun | None = None
@@ -114,7 +123,7 @@ COLUMNS: Final = (
     "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
     "broadcast_id", "trace", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
-_BODY: Final = Message._meta.get_field("body")  # encrypts as an INSERT would
+_BODY: Final = Message._meta.get_field("body")
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
 _STATEMENT: Final = (
     f"COPY {Message._meta.db_table} ({', '.join(f'{chr(34)}{column}{chr(34)}' for column in COLUMNS)}) FROM STDIN"
@@ -137,8 +146,8 @@ def _line(row: NewRow) -> str:
             subject.channel,
             subject.to,
             subject.sender.translate(_ESCAPED),
-            (_BODY.get_prep_value(row.body) or "").translate(_ESCAPED),
-            "t" if len(row.body) > SHORT else "f",
+            row.stored_body.translate(_ESCAPED),
+            "t" if row.long else "f",
             str(row.segments),
             row.encoding,
             str(int(subject.priority)),
