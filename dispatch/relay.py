@@ -169,5 +169,5 @@ def _tasks(entry: directory.Entry, references: list[Reference], busy: bool) -> l
         most, ways = max(settings.TASK_BATCH, min(batch_size, settings.RELAY_BATCH)), PARALLEL_BATCHES
     else:
         most, ways = settings.TASK_BATCH, PARALLEL_BATCHES if busy else PARALLEL_TASKS
-    size = min(most, max(LEAST_TASK, math.ceil(len(references) / ways)))
+    size = min(most, max(min(LEAST_TASK, entry.concurrency), math.ceil(len(references) / ways)))
     return [(entry.name, references[start : start + size]) for start in range(0, len(references), size)]

@@ -137,6 +137,14 @@ def test_a_few_messages_are_one_task_and_many_are_shared(alice: Member) -> None:
     assert [len(references) for _, references in large] == [12] * 7 + [6]
 
 
+def test_a_connection_of_few_calls_at_a_time_is_shared_by_more_workers(alice: Member) -> None:
+    make_connection(name="sendmsg", concurrency=1)
+    for _ in range(4):
+        make_message(alice.account)
+
+    assert [len(references) for _, references in release(directory.entries(), 100)] == [1, 1, 1, 1]
+
+
 def test_while_workers_are_busy_there_are_fewer_tasks(alice: Member) -> None:
     make_connection(name="sendmsg", concurrency=10)
     tempo = Tempo()
