@@ -98,16 +98,22 @@ WHITENOISE_USE_FINDERS = STATIC_ROOT is None
 # Databases
 
 # A statement over these bounds is a mistake, not work: every query of ours takes milliseconds.
-_DATABASE_LIMITS = {"connect_timeout": 3, "options": "-c statement_timeout=20000 -c lock_timeout=10000"}
+_DATABASE_LIMITS = "-c statement_timeout=20000 -c lock_timeout=10000"
+# A process that is frozen in a transaction keeps its rows from everybody: others pass over what is locked. Longer than
+# a statement on the logs database may take, which the log writer makes meanwhile.
+_FROZEN_AFTER = "-c idle_in_transaction_session_timeout=25000"
 
 
-def _database(name: str) -> dict[str, Any]:
+def _database(name: str, limits: str) -> dict[str, Any]:
     config = {**ENVIRONMENT[name], "CONN_MAX_AGE": None, "CONN_HEALTH_CHECKS": True}
-    config["OPTIONS"] = {**_DATABASE_LIMITS, **config.get("OPTIONS", {})}
+    config["OPTIONS"] = {"connect_timeout": 3, "options": limits, **config.get("OPTIONS", {})}
     return config
 
 
-DATABASES = {"default": _database("DATABASE_URL"), "logs": _database("LOGS_DATABASE_URL")}
+DATABASES = {
+    "default": _database("DATABASE_URL", f"{_DATABASE_LIMITS} {_FROZEN_AFTER}"),
+    "logs": _database("LOGS_DATABASE_URL", _DATABASE_LIMITS),
+}
 DATABASE_ROUTERS = ["sendmsg.logs.router.LogsRouter"]
 if len({(each["HOST"], str(each["PORT"] or 5432), each["NAME"]) for each in DATABASES.values()}) == 1:
     refuse("LOGS_DATABASE_URL", "names the same database as DATABASE_URL: the logs need one of their own")

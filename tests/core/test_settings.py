@@ -6,12 +6,14 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from cryptography.fernet import Fernet
 from django.conf import settings
+from django.db import connection
 
 from sendmsg.variables import VARIABLES
 
@@ -116,6 +118,16 @@ def test_every_statement_is_bounded_and_a_url_may_say_otherwise(load: Callable[.
     assert "statement_timeout" in databases["default"]["OPTIONS"]["options"]
     assert databases["logs"]["OPTIONS"]["connect_timeout"] == 9
     assert databases["logs"]["OPTIONS"]["sslmode"] == "require"
+
+
+@pytest.mark.django_db
+def test_a_transaction_that_stands_still_lets_go_of_its_rows_within_the_time_of_a_region() -> None:
+    """Of a frozen worker: nobody else can free the messages that it locked."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT current_setting('idle_in_transaction_session_timeout')::interval")
+        [limit] = cursor.fetchone()
+
+    assert timedelta(seconds=20) < limit < timedelta(seconds=30)
 
 
 def test_a_process_that_can_not_start_says_why_in_one_line_and_fails() -> None:
