@@ -63,7 +63,7 @@ def refused(url: str) -> str:
 
 
 def client(permitted: Callable[[str], bool]) -> HttpClient:
-    return build_session(connect_timeout=2, read_timeout=2, total_timeout=3, pool_size=1, permits=permitted)
+    return build_session(connect_timeout=5, read_timeout=10, total_timeout=15, pool_size=1, permits=permitted)
 
 
 class TestURLs:

@@ -30,13 +30,14 @@ SECRETS = {
     "SANDBOX_RECEIPT_SECRET": "sandbox-receipt-secret",
     "DEMO_ADMIN_PASSWORD": "admin-password-of-the-tests",
 }
-# Short leases and waits: a lost worker's messages move again within a test's patience, not an operator's.
+# Short leases and waits: a lost worker's messages move again within a test's patience, not an operator's. Long enough
+# for a loaded machine: a call that was too slow for them is one attempt more than a test counts.
 HASTE = {
     "RELEASE_LEASE": "6",
-    "SEND_LEASE": "9",
-    "CONNECT_TIMEOUT": "1",
-    "READ_TIMEOUT": "2",
-    "TOTAL_TIMEOUT": "3",
+    "SEND_LEASE": "15",
+    "CONNECT_TIMEOUT": "2",
+    "READ_TIMEOUT": "4",
+    "TOTAL_TIMEOUT": "5",
     "RETRY_BASE": "0.2",
     "RETRY_CAP": "1",
 }
@@ -108,7 +109,7 @@ class Stack:
             "callbacks": _manage("callbacks"),
             "logwriter": _manage("logwriter"),
             "deadletters": _manage("deadletters"),
-            "sandbox": _sandbox(sandbox, "--slow-seconds", "4", "--late-seconds", "1"),
+            "sandbox": _sandbox(sandbox, "--slow-seconds", "6", "--late-seconds", "1"),
         }
         self.processes = {name: Process(name, command, self.environment, folder) for name, command in commands.items()}
         self.http = requests.Session()
@@ -194,10 +195,11 @@ class Stack:
     def detour(self, name: str, url: str, sender: str, *others: str, **fields: Any) -> Iterator[None]:
         """What this sender sends leaves by a connection to `url`, by `others` when that can't; switched off at the end.
 
-        Without a route all connections share, so one that was left on would have messages of other tests. It begins
-        when every process has noticed: each of the web's accepts by the routes that it knows.
+        Without a route all connections share by weight: this one has none, or it would have messages of other tests,
+        the next one's too, until each process has noticed that it is off. It begins when every process has noticed it:
+        each of the web's accepts by the routes that it knows.
         """
-        self.connect(name, url, sandbox=False, **fields)
+        self.connect(name, url, **{"sandbox": False, "weight": 0, **fields})
         self.route(name, sender, name, *others)
 
         def noticed() -> bool:

@@ -37,7 +37,7 @@ def test_a_refused_message_is_tried_again_and_refused_again(stack: Stack) -> Non
     timeline = eventually(
         lambda: (events := stack.timeline(message_id))[len(kinds) - 1 :] and events, "both lives are in the timeline"
     )
-    assert [event["type"] for event in timeline] == kinds
+    assert [event["type"] for event in timeline] == kinds, timeline
     received = stack.received()[message_id]
     assert (received["sends"], received["refusals"]) == (0, 2)
 

@@ -20,8 +20,9 @@ class TimeLimitExceeded(Exception):
 
 
 def client(**bounds: Any) -> HttpClient:
+    """Patient by itself, longer than a loaded machine stands still: a test that waits for a bound names a short one."""
     return build_session(
-        **{"connect_timeout": 2.0, "read_timeout": 2.0, "total_timeout": 3.0, "pool_size": 4, **bounds}
+        **{"connect_timeout": 5.0, "read_timeout": 10.0, "total_timeout": 15.0, "pool_size": 4, **bounds}
     )
 
 

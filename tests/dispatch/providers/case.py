@@ -78,9 +78,10 @@ class ProviderCase:
                     "credentials": self.credentials,
                     "receipt_url": "https://gateway.example/webhooks/x/main",
                     "concurrency": 4,
-                    "connect_timeout": 1.0,
-                    "read_timeout": 1.0,
-                    "total_timeout": 2.0,
+                    # Longer than a loaded machine stands still; what waits for one names a shorter one.
+                    "connect_timeout": 5.0,
+                    "read_timeout": 10.0,
+                    "total_timeout": 15.0,
                     **config,
                 }
             )

@@ -15,7 +15,7 @@ TABLE = ErrorTable({"17": Verdict(Retry, "throttled")})
 
 
 def client() -> HttpClient:
-    return build_session(connect_timeout=1, read_timeout=1, total_timeout=2, pool_size=1)
+    return build_session(connect_timeout=5, read_timeout=10, total_timeout=15, pool_size=1)
 
 
 def asked(fault: Fault) -> Answer:
