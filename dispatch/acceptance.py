@@ -1,7 +1,8 @@
 """Accepting a message: one committed row is the whole promise of a 202. No broker, no provider, no network."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.conf import settings
@@ -17,11 +18,16 @@ from dispatch.serializers import PRIORITIES
 from dispatch.states import State
 from dispatch.suitability import Unsuited
 from dispatch.transitions import Change
+from dispatch.vocabulary import Priority
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client
+from sendmsg.api.request_id import current_request_id
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics, steps, traces
+from sendmsg.telemetry.logging import mask
 from sendmsg.telemetry.spans import Data
+
+_LABELS: Final[Mapping[int, str]] = {priority.value: str(priority.label) for priority in Priority}
 
 
 def accept(client: Client, wanted: dict[str, Any]) -> Message:
@@ -55,10 +61,21 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         created_at=now,
         updated_at=now,
     )
-    data = {"channel": message.channel, "segments": message.segments, "priority": wanted["priority"]}
-    record([Event(message.id, client.account_id, EventType.ACCEPTED, now, data)])
+    record([first_event(subject, message.id, message.segments, now)])
     transaction.on_commit(lambda: accepted(subject, message.id, message.segments, begun, now, due=due_at <= now))
     return message
+
+
+def first_event(
+    subject: Subject, message_id: UUID, segments: int, now: datetime, broadcast_id: UUID | None = None
+) -> Event:
+    """What its timeline begins with: what was asked for, and by which request, whose log lines have the same id."""
+    data = {"channel": subject.channel, "segments": segments, "priority": _LABELS[subject.priority]}
+    if broadcast_id:
+        data["broadcast"] = str(broadcast_id)
+    if request_id := current_request_id():
+        data["request_id"] = mask(request_id)  # which a client may have made of anything
+    return Event(message_id, subject.account_id, EventType.ACCEPTED, now, data)
 
 
 def schedule(wanted: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:

@@ -16,7 +16,7 @@ from dispatch.routes import Subject
 from dispatch.segments import segment
 from dispatch.suppressions import Person
 from dispatch.vocabulary import Channel, Priority
-from sendmsg.journal.events import Event, EventType, record
+from sendmsg.journal.events import record
 from sendmsg.telemetry import traces
 
 VALID_FOR: Final = timedelta(hours=1)  # later than that nobody knows any more what is being answered
@@ -59,7 +59,6 @@ def reply(person: Person, channel: str, number: str, body: str, *, connection_id
         created_at=now,
         updated_at=now,
     )
-    data = {"channel": message.channel, "segments": message.segments, "priority": "high"}
-    record([Event(message.id, message.account_id, EventType.ACCEPTED, now, data)])
+    record([acceptance.first_event(subject, message.id, message.segments, now)])
     transaction.on_commit(lambda: acceptance.accepted(subject, message.id, message.segments, begun, now, due=True))
     return message

@@ -82,7 +82,7 @@ SOURCES: list[Callable[[Message], Iterable[Moment]]] = []
 def story(message: Message, lines: Sequence[Line] | None) -> Story:
     """`lines`: its timeline, None while that is away."""
     tries = list(message.attempts.select_related("connection").defer("connection__credentials").order_by("number"))
-    moments = [Moment(message.created_at, "Accepted", ON_ITS_WAY, _wish(message))]
+    moments = [Moment(message.created_at, "Accepted", ON_ITS_WAY, _wish(message, lines or ()))]
     moments += [moment for attempt in tries for moment in _of_attempt(attempt)]
     moments += _of_letters(message)
     moments += [_of_event(line) for line in lines or () if line.event.type in TOLD]
@@ -100,8 +100,10 @@ def gap(at: datetime, before: datetime) -> str:
     return f"+{seconds:.3f} s" if seconds < 10 else f"+{span(seconds)}"
 
 
-def _wish(message: Message) -> str:
-    return f"for {message.send_at:%Y-%m-%d %H:%M:%S}" if message.send_at else ""
+def _wish(message: Message, lines: Iterable[Line]) -> str:
+    wanted = f"for {message.send_at:%Y-%m-%d %H:%M:%S}" if message.send_at else ""
+    asked = [line.event.data.get("request_id") for line in lines if line.event.type == EventType.ACCEPTED]
+    return _joined([wanted, *(f"request {request_id}" for request_id in asked if request_id)])
 
 
 def _of_attempt(attempt: Attempt) -> Iterable[Moment]:

@@ -23,9 +23,8 @@ from dispatch.models.messages import SHORT
 from dispatch.routes import Subject
 from dispatch.states import State
 from dispatch.suitability import Carriers
-from dispatch.vocabulary import Priority
 from sendmsg.api.authentication import Client
-from sendmsg.journal.events import Event, EventType, record
+from sendmsg.journal.events import Event, record
 from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.spans import Data
 
@@ -131,7 +130,6 @@ _STATEMENT: Final = (
 # COPY's text format (PostgreSQL, "COPY", section "Text Format").
 _ESCAPED: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "\\r"})
 _NULL: Final = "\\N"
-_LABELS: Final[Mapping[int, str]] = {priority.value: str(priority.label) for priority in Priority}
 
 
 def _line(row: NewRow) -> str:
@@ -167,11 +165,7 @@ def _line(row: NewRow) -> str:
 
 
 def event_of(row: NewRow) -> Event:
-    priority = _LABELS[row.subject.priority]
-    data = {"channel": row.subject.channel, "segments": row.segments, "priority": priority}
-    if row.broadcast_id:
-        data["broadcast"] = str(row.broadcast_id)
-    return Event(row.id, row.subject.account_id, EventType.ACCEPTED, row.now, data)
+    return acceptance.first_event(row.subject, row.id, row.segments, row.now, row.broadcast_id)
 
 
 def _traced(row: NewRow) -> Data:

@@ -280,13 +280,20 @@ class TestTimeline:
     def test_events_come_oldest_first_from_the_logs_database(self, client: Client, alice: Member) -> None:
         from sendmsg.logs.writer import LogWriter
 
-        message_id = post(client, alice, MESSAGE).json()["id"]
+        answer = post(client, alice, MESSAGE)
         LogWriter().step()
 
-        [event] = get(client, alice, f"/v1/messages/{message_id}/events").json()["results"]
+        [event] = get(client, alice, f"/v1/messages/{answer.json()['id']}/events").json()["results"]
 
         assert event["type"] == "accepted"
-        assert event["data"] == {"channel": "sms", "priority": "normal", "segments": 1}
+        asked = {"channel": "sms", "priority": "normal", "segments": 1}
+        assert event["data"] == {**asked, "request_id": answer["X-Request-ID"]}
+
+    def test_a_number_that_a_client_made_its_request_id_of_is_masked(self, client: Client, alice: Member) -> None:
+        post(client, alice, MESSAGE, **{"X-Request-ID": "447700900123"})
+
+        [[event]] = JournalEntry.objects.values_list("events", flat=True)
+        assert event["data"]["request_id"] == "447****23"
 
 
 def test_answers_are_compressed_for_those_who_accept_it(client: Client, alice: Member) -> None:

@@ -112,8 +112,8 @@ def test_it_stores_and_answers_what_the_site_does(
     make_route("british", make_connection(), destinations="GB")
     body = json.dumps({**MESSAGE, **fields}).encode()
     with time_machine.travel(timezone.now(), tick=False):
-        slow = call(site, PATH, body, {**seen.headers, "Idempotency-Key": "one"})
-        quick = post(seen, body, Idempotency_Key="two")
+        slow = call(site, PATH, body, {**seen.headers, "Idempotency-Key": "one", "X-Request-ID": "same"})
+        quick = post(seen, body, Idempotency_Key="two", X_Request_ID="same")
 
     assert (post.passed_on, quick.status, slow.status) == (0, 202, 202)
     first, second = Message.objects.order_by("id")

@@ -54,7 +54,7 @@ def message(acme: Account, start: datetime) -> Message:
         note="they repaired it",
     )
     events = [
-        Event(message.id, acme.id, EventType.ACCEPTED, start),
+        Event(message.id, acme.id, EventType.ACCEPTED, start, {"request_id": "order-service-7"}),
         Event(message.id, acme.id, EventType.RELEASED, after[5], {"connection": "sendmsg"}),
     ]
     write([event.as_json() for event in events])
@@ -95,6 +95,7 @@ def test_each_moment_says_how_long_after_the_one_before(admin_client: Client, me
     text = page(admin_client, message).text
 
     assert "(+2.000 s)" in text
+    assert "request order-service-7" in text
     assert "odd, no such number +4477****123, took 1.000 s" in text
     assert "by dana, they repaired it" in text
     assert "HTTP 204, 1 try" in text

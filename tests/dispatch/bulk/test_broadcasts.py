@@ -67,6 +67,7 @@ class TestSending:
             "segments": 1,
             "priority": "bulk",
             "broadcast": str(broadcast.id),
+            "request_id": answer["X-Request-ID"],
         }
 
     def test_its_messages_are_those_of_single_posts(self, client: Client, alice: Member) -> None:
