@@ -74,7 +74,7 @@ format: .venv/.test ## Format the code, and repair what the linter can
 	$(PY) -m ruff format
 
 # What is optional elsewhere is in the image: which of it is used is a matter of settings.
-EXTRAS := aws otel s3 sqs zstd
+EXTRAS := aws otel parquet s3 sqs zstd
 
 lock: .venv/.test ## Pin the dependencies of pyproject.toml (UPGRADE=--upgrade)
 	$(COMPILE) --output-file requirements.txt

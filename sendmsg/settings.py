@@ -121,6 +121,7 @@ if len({(each["HOST"], str(each["PORT"] or 5432), each["NAME"]) for each in DATA
 # What leaves the databases in the end (docs/retention.md)
 
 ARCHIVE = ENVIRONMENT["ARCHIVE_URL"]
+ARCHIVE_FORMAT = ENVIRONMENT["ARCHIVE_FORMAT"]
 ARCHIVE_COMPRESSION = ENVIRONMENT["ARCHIVE_COMPRESSION"]
 LOGS_RETENTION = timedelta(days=ENVIRONMENT["LOGS_RETENTION_DAYS"])
 BODY_RETENTION_DAYS = ENVIRONMENT["BODY_RETENTION_DAYS"]
@@ -131,7 +132,9 @@ STORAGES = {
     "staticfiles": {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"},
     **({"archive": ARCHIVE} if ARCHIVE else {}),
 }
-if ARCHIVE_COMPRESSION == "zstd" and not find_spec("zstandard"):
+if ARCHIVE_FORMAT == "parquet" and not find_spec("pyarrow"):
+    refuse("ARCHIVE_FORMAT", "parquet needs the package pyarrow: install the extra parquet")
+if (ARCHIVE_FORMAT, ARCHIVE_COMPRESSION) == ("ndjson", "zstd") and not find_spec("zstandard"):
     refuse("ARCHIVE_COMPRESSION", "zstd needs the package zstandard: install the extra zstd")
 if ARCHIVE and "bucket_name" in ARCHIVE["OPTIONS"] and not find_spec("storages"):
     refuse("ARCHIVE_URL", "of S3 needs the package django-storages: install the extra s3")

@@ -179,6 +179,7 @@ VARIABLES: Final = (
         "",
         "Where old logs go: file:///<folder> or s3://<bucket>/<prefix>; empty: nothing is archived or deleted.",
     ),
+    Variable("ARCHIVE_FORMAT", one_of("ndjson", "parquet"), "ndjson", "What archived files are."),
     Variable("ARCHIVE_COMPRESSION", one_of("gzip", "zstd"), "gzip", "How archived files are compressed."),
     Variable("LOGS_RETENTION_DAYS", whole(1, 3650), "30", "Days that the timeline is in the logs database."),
     Variable("BODY_RETENTION_DAYS", whole(0, 3650), "30", "Days that a long text is whole after its message ended."),

@@ -11,12 +11,26 @@ from django.core.serializers.json import DjangoJSONEncoder
 from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention.registry import RELATIONS
 from sendmsg.logs.archive.keys import Sealer
+from sendmsg.logs.archive.parquet import Column, Columns
 from sendmsg.sealing.fields import UnreadableText, gone
 
-CLEAR: Final = (
-    *("account_id", "test", "broadcast_id", "channel", "state", "segments", "encoding", "priority", "tries"),
-    *("error_code", "in_doubt", "send_at", "expires_at", "created_at", "updated_at"),
-)
+CLEAR: Final[Columns] = {
+    "account_id": Column.TEXT,
+    "test": Column.FLAG,
+    "broadcast_id": Column.TEXT,
+    "channel": Column.TEXT,
+    "state": Column.TEXT,
+    "segments": Column.NUMBER,
+    "encoding": Column.TEXT,
+    "priority": Column.NUMBER,
+    "tries": Column.NUMBER,
+    "error_code": Column.TEXT,
+    "in_doubt": Column.FLAG,
+    "send_at": Column.TIME,
+    "expires_at": Column.TIME,
+    "created_at": Column.TIME,
+    "updated_at": Column.TIME,
+}
 PRIVATE: Final = (
     *("to", "sender", "body", "body_length", "body_hash", "client_reference", "metadata", "callback_url"),
     "error_detail",
@@ -24,6 +38,18 @@ PRIVATE: Final = (
 ERASED: Final = "erased"  # stands for the number of a message that was erased before it was archived
 
 Rows = Mapping[UUID, list[dict[str, Any]]]
+
+
+def columns() -> Columns:
+    """Of what `lines` makes; what other apps know of a message is known once they are loaded."""
+    return {
+        "id": Column.TEXT,
+        **CLEAR,
+        "connection": Column.TEXT,
+        **dict.fromkeys(("attempts", "letters", *(relation.name for relation in RELATIONS)), Column.JSON),
+        "key": Column.TEXT,
+        "sealed": Column.TEXT,
+    }
 
 
 def lines(messages: Sequence[Message], sealer: Sealer) -> Iterator[tuple[UUID, str]]:

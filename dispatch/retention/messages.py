@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention.batches import ROWS, batch
-from dispatch.retention.lines import lines
+from dispatch.retention.lines import columns, lines
 from dispatch.retention.periods import Periods, periods
 from dispatch.retention.registry import RELATIONS
 from dispatch.states import FINAL
@@ -59,7 +59,7 @@ def _oldest(period: Periods, now: datetime) -> date | None:
 
 
 def _write(account_id: UUID, day: date) -> ArchiveFile:
-    entry = files.write(Place(ArchiveFile.Kind.MESSAGES, account_id, day), _lines(account_id, day))
+    entry = files.write(Place(ArchiveFile.Kind.MESSAGES, account_id, day, columns()), _lines(account_id, day))
     metrics.ARCHIVED.labels(entry.kind).inc(entry.rows)
     return entry
 

@@ -27,6 +27,7 @@ MEASURES: Mapping[str, Callable[[Stack], Iterator[Figure]]] = {
     "dispatch": delivering.one_call_each,
     "batches": delivering.in_batches,
     "soon": delivering.soon,
+    "loaded": delivering.loaded,
     "receipts": whole.receipts,
     "callbacks": whole.callbacks,
     "lives": whole.lives,

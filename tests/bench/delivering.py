@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from tests.bench.batching import BatchProvider
 from tests.bench.figures import Busy, Figure, percentiles
-from tests.bench.running import DELIVERING, SILENT, asleep, callers
+from tests.bench.running import DELIVERING, SILENT, asleep, callers, posts
+from tests.load import Load
 from tests.stack.processes import Process
 from tests.stack.stack import SECRETS, Stack
 from tests.waiting import eventually
@@ -21,6 +22,7 @@ BATCHED = 30_000
 PATIENCE = 60.0  # seconds for what is slower than it should be
 EACH = "+4477{n}"  # somebody else for each: a provider takes a number once in a call
 ALONE = 60  # messages on an idle system
+LOADED = 20  # seconds
 CONTROL_THREADS = 64  # of each bare process: over what 50 ms ask for
 
 
@@ -51,13 +53,32 @@ def soon(stack: Stack) -> Iterator[Figure]:
         for _ in range(ALONE):
             ids.append(stack.send(SILENT, **{"from": "Soon"}))
             eventually(lambda: stack.states(ids[-1:]).get("sent"), "it is sent", 20, every=0.02)
-        taken = stack.received(url)
-        rows = stack.sql(
-            "SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message WHERE id = ANY(%s::uuid[])", ids
-        )
-        cuts = percentiles([taken[one]["sent_at"] - float(at) for one, at in rows])
+        cuts = percentiles(waits(stack, url, ids[0]))
     reached = min(25 / cuts.p50, 100 / cuts.p99)
     yield Figure("accept → provider, idle", cuts.p50, "ms", "p50 ≤ 25 ms, p99 ≤ 100 ms", reached, times=cuts)
+
+
+def loaded(stack: Stack) -> Iterator[Figure]:
+    """The same while messages come one by one, half as many as could be dispatched."""
+    body = {"to": SILENT, "body": "hello", "from": "Loaded"}
+    with provider(stack, "loaded", concurrency=128) as url:
+        limit, _ = drained(stack, ONES // 2, sender="Loaded")
+        first = stack.send(**body)
+        busy, load, count = Busy(), Load(stack.url), round(limit / 2 * LOADED)
+        took = load.run(posts(stack.url, "/v1/messages", [body] * count, **stack.headers()), limit / 2)
+        eventually(lambda: stack.sql(LEFT, "Loaded") == [(0,)], "all are sent", PATIENCE, every=0.1)
+        cpu, cuts = busy.each(count), percentiles(waits(stack, url, first))
+    note = f"{count / took:.0f} messages/s came, of {limit:.0f} that could be dispatched"
+    yield Figure(
+        "accept → provider, half loaded", cuts.p50, "ms", "p99 ≤ 1 s", 1000 / cuts.p99, times=cuts, cpu=cpu, note=note
+    )
+
+
+def waits(stack: Stack, url: str, first: str) -> list[float]:
+    """Seconds from the acceptance to the provider, of this message and all after it that the provider has."""
+    taken = stack.received(url)
+    rows = stack.sql("SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message WHERE id >= %s", first)
+    return [taken[one]["sent_at"] - float(at) for one, at in rows if one in taken]
 
 
 @contextmanager

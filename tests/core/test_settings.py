@@ -1,5 +1,6 @@
 """The settings as a whole: what must not go together, and what production needs."""
 
+import importlib.util
 import os
 import runpy
 import shutil
@@ -83,6 +84,36 @@ def test_what_can_not_work_is_one_line_that_names_the_variable(
 
     assert str(caught.value.code).startswith(f"sendmsg: {line}")
     assert "\n" not in str(caught.value.code)
+
+
+@pytest.mark.parametrize(
+    ("package", "wanted", "extra"),
+    [
+        ("pyarrow", {"ARCHIVE_FORMAT": "parquet"}, "parquet"),
+        ("zstandard", {"ARCHIVE_COMPRESSION": "zstd"}, "zstd"),
+        ("storages", {"ARCHIVE_URL": "s3://cold"}, "s3"),
+    ],
+)
+def test_what_needs_an_extra_is_only_missed_by_who_asks_for_it(
+    load: Callable[..., dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+    package: str,
+    wanted: dict[str, str],
+    extra: str,
+) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == package else found(name))
+
+    assert load()
+    with pytest.raises(SystemExit, match=f"install the extra {extra}$"):
+        load(**wanted)
+
+
+def test_parquet_compresses_by_itself(load: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "zstandard" else found(name))
+
+    assert load(ARCHIVE_FORMAT="parquet", ARCHIVE_COMPRESSION="zstd")["ARCHIVE_FORMAT"] == "parquet"
 
 
 def test_a_lease_of_exactly_three_times_the_timeout_will_do(load: Callable[..., dict[str, Any]]) -> None:

@@ -1,4 +1,4 @@
-"""Writes and reads the files of the archive: NDJSON, compressed, each with a manifest beside it.
+"""Writes and reads the files of the archive, compressed NDJSON or Parquet, each with a manifest beside it.
 
 Promises: a file is in the index (`ArchiveFile`) only after it was read back from the storage, and its lines counted
 and its SHA-256 compared; a process that is killed before leaves a file that nobody reads, and the rows are written
@@ -8,9 +8,7 @@ the size of a day.
 The storage is `archive` of Django's STORAGES (`ARCHIVE_URL`). While it is away, steps fail and nothing is deleted.
 """
 
-import gzip
 import hashlib
-import io
 import json
 import os
 import tempfile
@@ -18,7 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Any, Final, TypeVar
 from uuid import UUID
 
 from django.conf import settings
@@ -29,26 +27,28 @@ from django.utils import timezone
 
 from sendmsg import heartbeat
 from sendmsg.errors import ArchiveDamaged
+from sendmsg.logs.archive import ndjson, parquet
 from sendmsg.logs.models import ArchiveFile
 
 CHUNK: Final = 1_048_576  # bytes read at a time
-LEVELS: Final = {"gzip": 6, "zstd": 10}  # beyond these a day takes twice as long for a twentieth of its size
-SUFFIXES: Final = {"gzip": ".gz", "zstd": ".zst"}
 ROWS_A_BEAT: Final = 100_000  # a second's work or two; a file of millions takes longer than a loop may be silent
 FORMAT: Final = 1  # of lines and manifests
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a file is about."""
+    """What a file is about. `columns`: what its lines are made of, for formats that want to know."""
 
     kind: ArchiveFile.Kind
     account_id: UUID
     day: date
+    columns: parquet.Columns
 
     def name(self, part: int) -> str:
-        suffix = SUFFIXES[settings.ARCHIVE_COMPRESSION]
-        return f"{self.kind}/{self.account_id}/{self.day:%Y/%m}/{self.day}.{part}.ndjson{suffix}"
+        suffix = parquet.SUFFIX if _as_parquet() else ndjson.suffix(settings.ARCHIVE_COMPRESSION)
+        return f"{self.kind}/{self.account_id}/{self.day:%Y/%m}/{self.day}.{part}{suffix}"
 
 
 @dataclass(slots=True)
@@ -57,11 +57,11 @@ class _Count:
     first: UUID = field(default_factory=lambda: UUID(int=2**128 - 1))
     last: UUID = field(default_factory=lambda: UUID(int=0))
 
-    def lines(self, rows: Iterable[tuple[UUID, str]]) -> Iterator[bytes]:
+    def lines(self, rows: Iterable[tuple[UUID, str]]) -> Iterator[str]:
         for message_id, line in rows:
             self.rows += 1
             self.first, self.last = min(self.first, message_id), max(self.last, message_id)
-            yield line.encode() + b"\n"
+            yield line
 
 
 def enabled() -> bool:
@@ -82,9 +82,7 @@ def write(place: Place, rows: Iterable[tuple[UUID, str]]) -> ArchiveFile:
         part += 1  # finished once, and not in the index: where that came from a backup, the file is all there is
     count = _Count()
     with tempfile.TemporaryFile() as file:
-        with _compress(file) as packed:
-            for line in _beating(count.lines(rows)):
-                packed.write(line)
+        _pack(place, _beating(count.lines(rows)), file)
         size, file_hash = file.tell(), _digest(file)
         _save(place.name(part), File(file))
     entry = ArchiveFile(
@@ -125,24 +123,24 @@ def verify(entry: ArchiveFile) -> None:
     try:
         with _storage().open(entry.name, "rb") as file:
             found = _digest(file)
-            rows = sum(1 for _ in _beating(_decompress(file, entry.name))) if found == entry.sha256 else 0
-    except (OSError, EOFError) as error:
+            rows = sum(1 for _ in _beating(_each(file, entry.name))) if found == entry.sha256 else 0
+    except (OSError, EOFError, ValueError) as error:
         raise ArchiveDamaged(f"{entry.name} can't be read: {type(error).__name__}") from error
     if (found, rows) != (entry.sha256, entry.rows):
         raise ArchiveDamaged(f"{entry.name} was read back and is not what was written")
 
 
 def read(entry: ArchiveFile, about: str = "") -> Iterator[dict[str, Any]]:
-    """The lines, or those in which `about` occurs: parsing is what takes time.
+    """The lines, or fewer: those about the message `about` are among them.
 
     Raises `ArchiveDamaged` for a file that is gone or can't be read.
     """
     try:
         with _storage().open(entry.name, "rb") as file:
-            wanted = about.encode()
-            for line in _decompress(file, entry.name):
-                if wanted in line:
-                    yield json.loads(line)
+            if entry.name.endswith(parquet.SUFFIX):
+                yield from parquet.unpack(file, about)
+            else:
+                yield from ndjson.unpack(file, entry.name, about)
     except (OSError, EOFError, ValueError) as error:
         raise ArchiveDamaged(f"{entry.name} can't be read: {type(error).__name__}") from error
 
@@ -158,11 +156,26 @@ def _manifest_name(name: str) -> str:
     return f"{name}.manifest.json"
 
 
-def _beating(lines: Iterable[bytes]) -> Iterator[bytes]:
-    for number, line in enumerate(lines):
+def _as_parquet() -> bool:
+    return bool(settings.ARCHIVE_FORMAT == "parquet")
+
+
+def _pack(place: Place, lines: Iterable[str], file: IO[bytes]) -> None:
+    if _as_parquet():
+        parquet.pack(lines, file, settings.ARCHIVE_COMPRESSION, place.columns)
+    else:
+        ndjson.pack(lines, file, settings.ARCHIVE_COMPRESSION)
+
+
+def _each(file: IO[bytes], name: str) -> Iterator[object]:
+    return parquet.each(file) if name.endswith(parquet.SUFFIX) else ndjson.raw(file, name)
+
+
+def _beating(items: Iterable[Item]) -> Iterator[Item]:
+    for number, item in enumerate(items):
         if number % ROWS_A_BEAT == 0:
             heartbeat.beat()
-        yield line
+        yield item
 
 
 def _storage() -> Storage:
@@ -185,28 +198,6 @@ def _save(name: str, content: "File[bytes]") -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-
-
-def _compress(file: IO[bytes]) -> IO[bytes]:
-    """Closing it leaves `file` open. The same lines make the same bytes."""
-    level = LEVELS[settings.ARCHIVE_COMPRESSION]
-    if settings.ARCHIVE_COMPRESSION == "zstd":
-        from zstandard import ZstdCompressor  # noqa: PLC0415  an extra
-
-        return ZstdCompressor(level=level).stream_writer(file, closefd=False)
-    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=level, mtime=0)  # type: ignore[return-value]
-
-
-def _decompress(file: IO[bytes], name: str) -> Iterator[bytes]:
-    file.seek(0)
-    if name.endswith(SUFFIXES["zstd"]):
-        from zstandard import ZstdDecompressor  # noqa: PLC0415  an extra
-
-        reader = ZstdDecompressor().stream_reader(file, closefd=False)
-        yield from io.BufferedReader(reader)
-        return
-    with gzip.GzipFile(fileobj=file) as unpacked:
-        yield from unpacked
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -26,6 +26,7 @@ from sendmsg import heartbeat
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files
 from sendmsg.logs.archive.files import Place
+from sendmsg.logs.archive.parquet import Column
 from sendmsg.logs.models import ArchiveFile
 from sendmsg.logs.partitions import Table
 from sendmsg.logs.router import LOGS
@@ -41,6 +42,13 @@ SELECT account_id, message_id, json_build_object(
 )::text
 FROM {table} WHERE account_id = ANY(%s::uuid[]) ORDER BY account_id, message_id, at, id
 """
+COLUMNS: Final = {
+    "id": Column.TEXT,
+    "message": Column.TEXT,
+    "type": Column.TEXT,
+    "at": Column.TIME,
+    "data": Column.JSON,
+}
 
 
 def step(before: date, stopping: Callable[[], bool]) -> int:
@@ -87,7 +95,7 @@ def _export(table: Table, accounts: list[UUID], stopping: Callable[[], bool]) ->
         for account, group in groupby(rows, key=lambda row: row[0]):
             if stopping():
                 return False
-            place = Place(ArchiveFile.Kind.EVENTS, account, table.day)
+            place = Place(ArchiveFile.Kind.EVENTS, account, table.day, COLUMNS)
             entry = files.write(place, ((message, line) for _, message, line in group))
             metrics.ARCHIVED.labels(entry.kind).inc(entry.rows)
             done += 1

@@ -12,6 +12,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
+from pytest_django.fixtures import Settings
 
 from dispatch.models import Message
 from dispatch.retention import history, messages
@@ -58,9 +59,10 @@ def archived_page(message: Message) -> str:
     return reverse("admin:dispatch_message_archived", args=[message.id])
 
 
-@pytest.fixture
-def gone(archive: Path, acme: Account) -> Message:
+@pytest.fixture(params=["ndjson", "parquet"])
+def gone(archive: Path, acme: Account, settings: Settings, request: pytest.FixtureRequest) -> Message:
     """A message that left, whose timeline did too; others beside it."""
+    settings.ARCHIVE_FORMAT = request.param
     message = make_old_message(acme, body="Hello <b>Ann</b>", to="+447700900123")
     make_old_message(acme)
     happened(message, ("accepted", timedelta()), ("sent", timedelta(days=1)), ("delivered", timedelta(days=2)))
@@ -171,8 +173,8 @@ def test_the_page_of_an_erased_recipient_says_so(gone: Message, admin_client: Cl
 
 
 def test_a_damaged_file_is_said(gone: Message, archive: Path, admin_client: Client) -> None:
-    for path in archive.rglob("*.gz"):
-        path.write_bytes(b"no gzip")
+    for path in [*archive.rglob("*.gz"), *archive.rglob("*.parquet")]:
+        path.write_bytes(b"nothing of the kind")
 
     page = admin_client.get(archived_page(gone))
 

@@ -1,5 +1,7 @@
 """Old messages leave for the archive with all that belongs to them, and only as they were archived."""
 
+import io
+import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ from django.test.utils import CaptureQueriesContext
 
 from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention import history, messages
+from dispatch.retention.lines import columns, lines
 from dispatch.states import State
 from sendmsg.accounts.models import Account
 from sendmsg.errors import ArchiveDamaged, ConfigurationError
-from sendmsg.logs.archive import files
+from sendmsg.logs.archive import files, parquet
+from sendmsg.logs.archive.keys import Sealer
 from sendmsg.logs.models import ArchiveFile, RecipientKey
 from tests.archiving import OLD, killed_at, make_old_message, run_once
 from tests.factories import make_attempt, make_letter, make_receipt, make_reference
@@ -71,6 +75,15 @@ def test_the_file_shows_nobody_who_got_what(archive: Path, acme: Account) -> Non
     for private in ("7700900000", "Your code", "order-1", "cart", "no such number", "snd_1"):
         assert private not in str(line)
     assert line["state"] == "failed"
+
+
+def test_parquet_has_a_column_for_whatever_a_line_holds(archive: Path, acme: Account) -> None:
+    message, file = with_everything(acme, send_at=OLD, metadata={"cart": "7"}), io.BytesIO()
+    [(_, line)] = lines([message], Sealer(acme.id, OLD.date()))
+
+    parquet.pack([line], file, "gzip", columns())
+
+    assert list(parquet.unpack(file, str(message.id))) == [json.loads(line)]
 
 
 def test_without_the_key_of_its_text_a_message_stays(archive: Path, acme: Account) -> None:

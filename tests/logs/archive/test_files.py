@@ -1,4 +1,4 @@
-"""Files of the archive: in a folder or in S3, by gzip or zstd, and what is in the index was read back."""
+"""Files of the archive: in a folder or in S3, NDJSON or Parquet, and what is in the index was read back."""
 
 from collections.abc import Iterator
 from datetime import date
@@ -14,11 +14,15 @@ from sendmsg.environment import Refused, storage
 from sendmsg.errors import ArchiveDamaged
 from sendmsg.logs.archive import files
 from sendmsg.logs.archive.files import Place
+from sendmsg.logs.archive.parquet import Column
 from sendmsg.logs.models import ArchiveFile
 
 pytestmark = pytest.mark.django_db(databases=["logs"])
-PLACE = Place(ArchiveFile.Kind.EVENTS, UUID(int=1), date(2020, 1, 5))
-ROWS = [(UUID(int=number), f'{{"number": {number}, "text": "ü"}}') for number in range(1000)]
+COLUMNS = {"id": Column.TEXT, "number": Column.NUMBER, "text": Column.TEXT}
+PLACE = Place(ArchiveFile.Kind.EVENTS, UUID(int=1), date(2020, 1, 5), COLUMNS)
+ROWS = [
+    (UUID(int=number), f'{{"id": "{UUID(int=number)}", "number": {number}, "text": "ü"}}') for number in range(1000)
+]
 
 
 @pytest.fixture
@@ -41,6 +45,12 @@ def numbers(entry: ArchiveFile) -> list[int]:
     return [line["number"] for line in files.read(entry)]
 
 
+@pytest.fixture(params=["ndjson", "parquet"])
+def either_format(request: pytest.FixtureRequest, settings: Settings) -> None:
+    settings.ARCHIVE_FORMAT = request.param
+
+
+@pytest.mark.usefixtures("either_format")
 @pytest.mark.parametrize("compression", ["gzip", "zstd"])
 def test_what_was_written_is_read_again(archive: Path, settings: Settings, compression: str) -> None:
     settings.ARCHIVE_COMPRESSION = compression
@@ -49,12 +59,23 @@ def test_what_was_written_is_read_again(archive: Path, settings: Settings, compr
 
     assert numbers(entry) == list(range(1000))
     assert (entry.rows, entry.bytes) == (1000, (archive / entry.name).stat().st_size)
-    assert entry.bytes < 10_000
+    assert entry.bytes < 20_000
+
+
+@pytest.mark.usefixtures("archive", "either_format")
+def test_the_lines_about_one_message_are_found() -> None:
+    entry = files.write(PLACE, ROWS)
+
+    [found] = [line for line in files.read(entry, str(UUID(int=77))) if line["id"] == str(UUID(int=77))]
+    assert (found["number"], found["text"]) == (77, "ü")
 
 
 def test_a_file_is_read_by_what_it_is_and_not_by_what_is_set(archive: Path, settings: Settings) -> None:
     entry = files.write(PLACE, ROWS)
     settings.ARCHIVE_COMPRESSION = "zstd"
+    files.verify(entry)
+    settings.ARCHIVE_FORMAT = "parquet"
+    files.verify(entry)
 
     assert numbers(entry) == list(range(1000))
 
@@ -66,7 +87,7 @@ def test_the_same_lines_make_the_same_file() -> None:
     assert once == again
 
 
-@pytest.mark.usefixtures("archive")
+@pytest.mark.usefixtures("archive", "either_format")
 def test_a_file_whose_rows_are_still_there_is_replaced_and_one_whose_rows_are_gone_is_not() -> None:
     files.write(PLACE, ROWS[:1])
     first = files.write(PLACE, ROWS)
@@ -88,6 +109,7 @@ def test_a_finished_file_that_the_index_has_lost_is_not_written_over() -> None:
     assert (numbers(lost), numbers(entry)) == (list(range(1000)), [0])
 
 
+@pytest.mark.usefixtures("either_format")
 def test_a_file_that_was_changed_or_is_gone_is_noticed(archive: Path) -> None:
     entry = files.write(PLACE, ROWS)
     path = archive / entry.name
@@ -109,6 +131,7 @@ def test_a_file_is_deleted_with_its_manifest_and_its_entry(archive: Path) -> Non
     assert not ArchiveFile.objects.exists()
 
 
+@pytest.mark.usefixtures("either_format")
 def test_s3_keeps_files_as_a_folder_does(bucket: str) -> None:
     files.write(PLACE, ROWS[:1])
     entry = files.write(PLACE, ROWS)
