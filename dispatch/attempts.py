@@ -7,7 +7,6 @@ answered and moves the message. Both take a batch in one transaction.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -15,9 +14,8 @@ from django.db import connection as database
 from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
-from psycopg2.extras import execute_values
 
-from dispatch import gate, spans, suppressions, transitions, windows
+from dispatch import claims, gate, spans, suppressions, transitions, windows
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message
@@ -27,24 +25,29 @@ from dispatch.suppressions import OPTED_OUT
 from dispatch.transitions import DETAIL_LENGTH, Change
 from dispatch.verdicts import Claim, Ending, by_template, decide, outcome_of
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
+from sendmsg.prepared import Prepared
 from sendmsg.telemetry import traces
 
-FINISH = """
+# By arrays, and not by the models: making a row of each would take longer than storing it.
+FINISH = Prepared("""
 UPDATE dispatch_attempt a SET finished_at = v.finished_at, outcome = v.outcome, code = v.code, detail = v.detail
-FROM (VALUES %s) AS v(message_id, number, finished_at, outcome, code, detail)
+FROM unnest(
+    %(messages)s::uuid[], %(numbers)s::int[], %(at)s::timestamptz[], %(outcomes)s::text[], %(codes)s::text[],
+    %(details)s::text[]
+) AS v(message_id, number, finished_at, outcome, code, detail)
 WHERE a.message_id = v.message_id AND a.number = v.number
     AND (a.outcome = '' OR (a.outcome = 'unknown' AND v.outcome = 'accepted'))
-"""
-FINISH_ROW = "(%s::uuid, %s::int, %s::timestamptz, %s, %s, %s)"
-# By arrays, and not by the models: making a row of each would take longer than storing it.
-BEGIN = """
+""")
+BEGIN = Prepared("""
 INSERT INTO dispatch_attempt (message_id, number, connection_id, started_at, outcome, code, detail)
-SELECT message_id, number, %s, %s, '', '', '' FROM unnest(%s::uuid[], %s::int[]) AS c(message_id, number)
-"""
-REFER = """
+SELECT message_id, number, %(connection)s::bigint, %(now)s::timestamptz, '', '', ''
+FROM unnest(%(messages)s::uuid[], %(numbers)s::int[]) AS c(message_id, number)
+""")
+REFER = Prepared("""
 INSERT INTO dispatch_providerreference (connection_id, value, message_id, attempt)
-SELECT * FROM unnest(%s::bigint[], %s::text[], %s::uuid[], %s::int[]) ON CONFLICT DO NOTHING
-"""
+SELECT * FROM unnest(%(connections)s::bigint[], %(values)s::text[], %(messages)s::uuid[], %(attempts)s::int[])
+ON CONFLICT DO NOTHING
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,7 @@ def _claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
             ]
         )
         tries = {move.message_id: move.tries for move in moved}
-        rows = list(Message.objects.filter(id__in=tries).order_by("priority", "due_at"))
+        rows = claims.facts_and_text(tries)
         asked, reader = _asked(rows, entry), Reader()
         held = [reader.held(row, entry, asked.get(row.id)) for row in rows]
         _begin_attempts(held, entry, now)
@@ -109,23 +112,23 @@ def settle(settlements: Sequence[Settlement]) -> None:
         _remember_closed(settlements)
 
 
-def renew(claims: Sequence[Claim]) -> set[UUID]:
+def renew(held: Sequence[Claim]) -> set[UUID]:
     """Extend the leases of messages still being sent; those that are still ours are returned."""
     until = timezone.now() + settings.SEND_LEASE
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE dispatch_message SET lease_until = %s WHERE state = 'sending' AND (id, release) IN"
             " (SELECT * FROM unnest(%s::uuid[], %s::int[])) RETURNING id",
-            [until, [str(claim.message_id) for claim in claims], [claim.release for claim in claims]],
+            [until, [str(claim.message_id) for claim in held], [claim.release for claim in held]],
         )
         return {row[0] for row in cursor.fetchall()}
 
 
 def _begin_attempts(held: Sequence[Held], entry: Entry, now: datetime) -> None:
-    claims = [item.claim for item in held]
+    begun = [item.claim for item in held]
     with database.cursor() as cursor:
-        ids, numbers = [str(one.message_id) for one in claims], [one.attempt for one in claims]
-        cursor.execute(BEGIN, [entry.id, now, ids, numbers])
+        ids, numbers = [str(one.message_id) for one in begun], [one.attempt for one in begun]
+        BEGIN.run(cursor, {"connection": entry.id, "now": now, "messages": ids, "numbers": numbers})
 
 
 def _keep_references(settlements: Sequence[Settlement]) -> None:
@@ -137,14 +140,14 @@ def _keep_references(settlements: Sequence[Settlement]) -> None:
     ]
     if not given:
         return
-    columns: list[Any] = [
-        [claim.connection_id for claim, _ in given],
-        [value for _, value in given],
-        [str(claim.message_id) for claim, _ in given],
-        [claim.attempt for claim, _ in given],
-    ]
+    columns = {
+        "connections": [claim.connection_id for claim, _ in given],
+        "values": [value for _, value in given],
+        "messages": [str(claim.message_id) for claim, _ in given],
+        "attempts": [claim.attempt for claim, _ in given],
+    }
     with database.cursor() as cursor:
-        cursor.execute(REFER, columns)
+        REFER.run(cursor, columns)
 
 
 def _asked(rows: Iterable[Message], entry: Entry) -> dict[UUID, datetime]:
@@ -185,16 +188,13 @@ def _remember_closed(settlements: Sequence[Settlement]) -> None:
 
 
 def _finish_attempts(settlements: Sequence[Settlement]) -> None:
-    rows = [
-        (
-            str(item.claim.message_id),
-            item.claim.attempt,
-            item.at,
-            outcome_of(item.ending).value,
-            getattr(item.ending, "code", ""),
-            getattr(item.ending, "detail", "")[:DETAIL_LENGTH],
-        )
-        for item in settlements
-    ]
-    with database.cursor() as cursor, database.wrap_database_errors:  # execute_values goes past Django's cursor
-        execute_values(cursor.cursor, FINISH, rows, template=FINISH_ROW, page_size=1000)
+    columns = {
+        "messages": [str(item.claim.message_id) for item in settlements],
+        "numbers": [item.claim.attempt for item in settlements],
+        "at": [item.at for item in settlements],
+        "outcomes": [outcome_of(item.ending).value for item in settlements],
+        "codes": [getattr(item.ending, "code", "") for item in settlements],
+        "details": [getattr(item.ending, "detail", "")[:DETAIL_LENGTH] for item in settlements],
+    }
+    with database.cursor() as cursor:
+        FINISH.run(cursor, columns)

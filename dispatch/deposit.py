@@ -7,20 +7,17 @@ request with the same `Idempotency-Key` was answered or is under way; and whoeve
 Two requests with one key: the second finds the lock taken, or the first one's answer there (the record's constraint
 sees also what was committed after this statement began), and stores nothing.
 
-The statement is prepared once for each database connection: planning it would take longer than doing it. Behind a
-pooler that hands out another connection each time it is sent whole instead.
+The statement is prepared once for each database connection: planning it would take longer than doing it.
 """
 
 import json
 import re
-import threading
-import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final, cast
 
-from django.db import DatabaseError, connection, models
-from psycopg2.errors import DuplicatePreparedStatement, InvalidSqlStatementName
+from django.db import connection, models
 
 from dispatch.bulk.copying import COLUMNS, NewRow, event_of
 from dispatch.models import Message
@@ -29,6 +26,7 @@ from sendmsg.api import idempotency, known
 from sendmsg.api.authentication import Client
 from sendmsg.api.models import IdempotencyRecord
 from sendmsg.journal.models import JournalEntry
+from sendmsg.prepared import Prepared
 
 STATEMENT: Final = """
 WITH allowed AS MATERIALIZED (
@@ -130,8 +128,6 @@ def _columns(row: NewRow) -> dict[str, Any]:
 
 
 _TOLD: Final = IdempotencyRecord._meta.get_field("body")  # encrypts
-_own = threading.local()
-_pooled = False  # whether prepared statements don't last here
 
 
 class _Statement:
@@ -139,66 +135,37 @@ class _Statement:
 
     def __init__(self, with_record: bool) -> None:
         self._with_record = with_record
-        self._made: tuple[str, str, str] | None = None
 
     def run(self, values: Mapping[str, Any]) -> bool:
-        global _pooled
-        prepare, execute, whole = self._made or self._make()
         with connection.cursor() as cursor:
-            if not _pooled:
-                try:
-                    self._prepare(cursor, prepare)
-                    cursor.execute(execute, values)
-                    return bool(cursor.rowcount)
-                except DatabaseError as error:
-                    if not isinstance(error.__cause__, InvalidSqlStatementName | DuplicatePreparedStatement):
-                        raise
-                    _pooled = True  # nothing was done: the statement was not even found
-            cursor.execute(whole, values)
+            self._prepared.run(cursor, values)
             return bool(cursor.rowcount)
 
-    def _prepare(self, cursor: Any, prepare: str) -> None:
-        """Once on each connection, which this thread may have got anew."""
-        if getattr(_own, "connection", None) is not connection.connection:
-            _own.connection, _own.prepared = connection.connection, set()
-        if self._with_record not in _own.prepared:
-            cursor.execute(prepare)
-            _own.prepared.add(self._with_record)
-
-    def _make(self) -> tuple[str, str, str]:
+    @cached_property
+    def _prepared(self) -> Prepared:
         types = {**{name: _type(name) for name in COLUMNS}, **OWN, **(OF_RECORD if self._with_record else {})}
-        places = {name: f"${number}" for number, name in enumerate(types, 1)}
-        statement = self._text(places.__getitem__)
-        # Two versions of this code may share a connection behind a pooler: each has a name of its own.
-        name = f"deposit_{zlib.crc32(statement.encode()):08x}"
-        self._made = (
-            f"PREPARE {name} ({', '.join(types.values())}) AS {statement}",
-            f"EXECUTE {name} ({', '.join(f'%({one})s' for one in types)})",
-            self._text(lambda one: f"%({one})s::{types[one]}"),
-        )
-        return self._made
-
-    def _text(self, place: Callable[[str], str]) -> str:
-        at = {name: place(name) for name in (*COLUMNS, *OWN, *(OF_RECORD if self._with_record else ()))}
+        at = {name: f"%({name})s::{kind}" for name, kind in types.items()}
         still_good = known.STILL_GOOD.format(
             key=at["key_id"], now=at["created_at"], default_sender=at["default_sender"]
         )
         record = RECORD.format(**at, records=IdempotencyRecord._meta.db_table) if self._with_record else ""
-        return STATEMENT.format(
-            **at,
-            still_good=still_good,
-            record=record,
-            columns=", ".join(f'"{name}"' for name in COLUMNS),
-            values=", ".join(at[name] for name in COLUMNS),
-            when="record" if self._with_record else "allowed",
-            journal=JournalEntry._meta.db_table,
+        return Prepared(
+            STATEMENT.format(
+                **at,
+                still_good=still_good,
+                record=record,
+                columns=", ".join(f'"{name}"' for name in COLUMNS),
+                values=", ".join(at[name] for name in COLUMNS),
+                when="record" if self._with_record else "allowed",
+                journal=JournalEntry._meta.db_table,
+            )
         )
 
 
 def _type(column: str) -> str:
     """Without its length: a cast to one would cut off what is too long, where the column refuses it."""
     field = cast("models.Field[Any, Any]", Message._meta.get_field(column.removesuffix("_id")))
-    return re.sub(r"\(.*\)", "", field.db_type(connection) or "")
+    return re.sub(r"\(.*\)", "", field.db_type(connection) or "").replace("timestamp with time zone", "timestamptz")
 
 
 _WITH_RECORD: Final = _Statement(with_record=True)

@@ -17,9 +17,10 @@ from django.db import connection as database
 
 from dispatch.lanes import Lane, lane_of
 from dispatch.routing import History
+from sendmsg.prepared import Prepared
 
 # A loose scan over the index `message_lane`: from the first row of one queue straight to the first of the next.
-QUEUES = """
+QUEUES = Prepared("""
 WITH RECURSIVE queue AS (
     (SELECT lane, priority, account_id, due_at FROM dispatch_message WHERE state = 'queued' AND lane > 0
     ORDER BY lane, priority, account_id, due_at LIMIT 1)
@@ -32,11 +33,11 @@ WITH RECURSIVE queue AS (
     ) later
 )
 SELECT lane, priority, account_id, due_at FROM queue
-"""
+""")
 
 # Rows of a paused broadcast are held (dispatch.bulk.sweep), and those that are not yet must not leave either.
 # SKIP LOCKED lets several relays share the work. The outer LIMIT ends the scan: no queue after it is looked at.
-CLAIM = """
+CLAIM = Prepared("""
 SELECT q.account_id, m.id, q.lane, q.priority, m.option, m.failures, m.avoided, m.refused,
     CASE WHEN m.in_doubt THEN m.connection_id ELSE m.chosen_connection_id END
 FROM unnest(%(lanes)s::bigint[], %(priorities)s::int[], %(accounts)s::uuid[], %(quotas)s::int[])
@@ -44,16 +45,16 @@ FROM unnest(%(lanes)s::bigint[], %(priorities)s::int[], %(accounts)s::uuid[], %(
 CROSS JOIN LATERAL (
     SELECT * FROM dispatch_message
     WHERE state = 'queued' AND lane = q.lane AND priority = q.priority AND account_id = q.account_id
-        AND due_at <= %(now)s AND expires_at > %(now)s
+        AND due_at <= %(now)s::timestamptz AND expires_at > %(now)s
         AND NOT (in_doubt AND COALESCE(doubt_until <= %(now)s, false))
-        AND (chosen_connection_id IS NULL OR chosen_connection_id = ANY(%(open)s))
+        AND (chosen_connection_id IS NULL OR chosen_connection_id = ANY(%(open)s::bigint[]))
         AND (NOT in_doubt OR connection_id = ANY(%(open)s))
         AND (broadcast_id = ANY(ARRAY(SELECT id FROM dispatch_broadcast WHERE state IN ('paused', 'canceling'))))
             IS NOT TRUE
     ORDER BY due_at LIMIT q.quota FOR UPDATE SKIP LOCKED
 ) m
-LIMIT %(limit)s
-"""
+LIMIT %(limit)s::int
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ class Row:
 def queues() -> list[Queue]:
     """All queues that have anything in them, due or not."""
     with database.cursor() as cursor:
-        cursor.execute(QUEUES)
+        QUEUES.run(cursor, {})
         return [Queue(*row) for row in cursor.fetchall()]
 
 
@@ -113,8 +114,8 @@ def claim(quotas: Sequence[tuple[Queue, int]], open_ids: Collection[int], now: d
     if not quotas or limit <= 0:
         return []
     with database.cursor() as cursor:
-        cursor.execute(
-            CLAIM,
+        CLAIM.run(
+            cursor,
             {
                 "lanes": [queue.lane for queue, _ in quotas],
                 "priorities": [queue.priority for queue, _ in quotas],

@@ -11,30 +11,30 @@ from dataclasses import replace
 from typing import Final
 
 from django.conf import settings
-from django.db.models import Count
+from django.db import connection as database
 
 from dispatch import breaker, pacing, serving
 from dispatch.breaker import Health
 from dispatch.directory import Entry
-from dispatch.models import Message
 from dispatch.routing import Standing
-from dispatch.states import State
 from dispatch.tempo import Tempo
 from dispatch.vocabulary import BreakerState
+from sendmsg.prepared import Prepared
 
 AHEAD: Final = 0.5  # seconds of work in a connection's queue; what is urgent waits about as long
 GROWTH: Final = 1.5  # of the measured pace: whoever is given no more than it did never shows that it can do more
+UNDER_WAY: Final = Prepared("""
+SELECT connection_id, count(*) FROM dispatch_message WHERE state IN ('released', 'sending') GROUP BY connection_id
+""")
 FLOOR: Final = 4  # times its concurrency, for a connection that has shown no pace yet
 
 
 def standings(entries: Mapping[str, Entry], tempo: Tempo | None = None) -> dict[int, Standing]:
     """By connection id, for every connection. `tempo`: what a relay sees of their pace, and goes on to see here."""
     now = time.monotonic()
-    under_way: dict[int, int] = dict(
-        Message.objects.filter(state__in=[State.RELEASED, State.SENDING])
-        .values_list("connection_id")
-        .annotate(count=Count("id"))
-    )
+    with database.cursor() as cursor:
+        UNDER_WAY.run(cursor, {})
+        under_way: dict[int, int] = dict(cursor.fetchall())
     throttled = pacing.paused(entries)
     health = breaker.read(entries)
     if tempo is not None:

@@ -18,6 +18,7 @@ from uuid_utils.compat import uuid7
 from dispatch.announcements import announce
 from dispatch.models import Message, Suppression
 from dispatch.vocabulary import SuppressionReason
+from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics
 
 OPTED_OUT: Final = "opted_out"
@@ -40,10 +41,10 @@ WHERE account_id = %(account)s AND test = %(test)s AND recipient = ANY(%(recipie
     AND sender IN ('', %(sender)s) AND channel IN ('', %(channel)s)
 """
 
-HELD_BACK = """
+HELD_BACK = Prepared("""
 SELECT account_id, test, recipient, sender, channel, created_at FROM dispatch_suppression
-WHERE account_id = ANY(%s::uuid[]) AND recipient = ANY(%s) ORDER BY id DESC
-"""
+WHERE account_id = ANY(%(accounts)s::uuid[]) AND recipient = ANY(%(recipients)s::text[]) ORDER BY id DESC
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ def hold_back(wishes: Sequence[Wish]) -> dict[UUID, datetime]:
     accounts, numbers = {str(wish.person.account_id) for wish in wishes}, {wish.person.number for wish in wishes}
     by_person: dict[Person, list[tuple[str, str, datetime]]] = {}
     with database.cursor() as cursor:
-        cursor.execute(HELD_BACK, [list(accounts), list(numbers)])
+        HELD_BACK.run(cursor, {"accounts": list(accounts), "recipients": list(numbers)})
         for account_id, test, recipient, *what in cursor.fetchall():
             by_person.setdefault(Person(account_id, test, recipient), []).append((what[0], what[1], what[2]))
     if not by_person:

@@ -23,6 +23,7 @@ from uuid_utils.compat import uuid7
 from dispatch import spans
 from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
 from dispatch.vocabulary import Priority
+from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics, steps
 
 DETAIL_LENGTH = 300  # characters; what the columns hold
@@ -32,7 +33,7 @@ UNSETTLED = frozenset({State.QUEUED, State.SENDING})
 
 # Both `locked` and the UPDATE see one row: FOR UPDATE waits for a rival and re-reads, and the UPDATE re-checks its
 # conditions against that newest version (EvalPlanQual), so a state that a rival has just moved is not moved twice.
-STATEMENT = """
+STATEMENT = Prepared("""
 WITH change AS (
     SELECT * FROM unnest(
         %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
@@ -48,16 +49,17 @@ WITH change AS (
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
-        release = m.release + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(ended)s)))::int,
+        release = m.release
+            + (c.target = 'released' OR (c.target = 'queued' AND l.state = ANY(%(ended)s::text[])))::int,
         tries = m.tries + (c.target = 'sending')::int,
         lane = CASE WHEN c.target = 'queued' THEN abs(m.lane) ELSE m.lane END,
-        sequence = m.sequence + (c.target = ANY(%(announced)s))::int,
+        sequence = m.sequence + (c.target = ANY(%(announced)s::text[]))::int,
         due_at = COALESCE(c.due_at, m.due_at),
         expires_at = COALESCE(c.expires_at, m.expires_at),
         lease_until = c.lease_until,
         connection_id = COALESCE(c.connection_id, m.connection_id),
         option = COALESCE(c.option, m.option),
-        failures = CASE WHEN l.state = ANY(%(dead)s) THEN 0 ELSE m.failures + c.failed::int END,
+        failures = CASE WHEN l.state = ANY(%(dead)s::text[]) THEN 0 ELSE m.failures + c.failed::int END,
         avoided = CASE WHEN l.state = ANY(%(dead)s) THEN NULL WHEN c.avoid THEN m.option ELSE m.avoided END,
         refused = CASE WHEN l.state = ANY(%(dead)s) THEN '{}' ELSE m.refused || c.refused::bigint[] END,
         in_doubt = COALESCE(c.in_doubt, m.in_doubt),
@@ -110,7 +112,7 @@ WITH change AS (
     WHERE m.target = 'delivered' AND m.source = ANY(%(dead)s) AND d.message_id = m.id AND d.state = 'open'
 )
 SELECT id, release, tries, source, target, trace, since, updated_at, priority, test, sequence, age FROM moved
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
     if not changes:
         return []
     with database.cursor() as cursor:
-        cursor.execute(STATEMENT, _parameters(changes))
+        STATEMENT.run(cursor, _parameters(changes))
         rows = cursor.fetchall()
     moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4]), row[5], row[6], row[7]) for row in rows]
     for move, row in zip(moved, rows, strict=True):

@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
 CHECK_EVERY = 5.0  # seconds between two looks whether database connections live: each costs a round trip
+LONGEST_GATHER = 0.25  # seconds; a step that takes long, because the host is busy, is worth more items
 LONGEST_NAP = 0.5  # seconds; a signal in the very moment before a sleep begins does not end that sleep
 
 
@@ -110,7 +111,8 @@ class Pump:
                 return 0.0
             self._nap_length = 0.0
             if done < self.full:
-                self.stopping.wait(started + self.gather - time.perf_counter())
+                now = time.perf_counter()
+                self.stopping.wait(max(self.gather, min(2 * (now - started), LONGEST_GATHER)) - (now - started))
         except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
             self._check_at = 0.0
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)

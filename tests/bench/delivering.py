@@ -74,10 +74,16 @@ def loaded(stack: Stack) -> Iterator[Figure]:
     )
 
 
+SINCE = """
+SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message
+WHERE created_at >= (SELECT created_at FROM dispatch_message WHERE id = %s)
+"""
+
+
 def waits(stack: Stack, url: str, first: str) -> list[float]:
     """Seconds from the acceptance to the provider, of this message and all after it that the provider has."""
     taken = stack.received(url)
-    rows = stack.sql("SELECT id::text, extract(epoch FROM created_at) FROM dispatch_message WHERE id >= %s", first)
+    rows = stack.sql(SINCE, first)
     return [taken[one]["sent_at"] - float(at) for one, at in rows if one in taken]
 
 

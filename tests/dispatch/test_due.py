@@ -155,4 +155,4 @@ def test_a_claim_is_one_statement(alice: Member) -> None:
 
     with transaction.atomic(), CaptureQueriesContext(database) as queries:
         assert len(due.claim(quotas, [], timezone.now(), 100)) == 6
-    assert len(queries) == 1
+    assert len([one for one in queries if one["sql"].startswith("EXECUTE")]) == 1

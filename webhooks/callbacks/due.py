@@ -16,6 +16,7 @@ from django.db import connection as database
 from django.db import transaction
 
 from sendmsg.errors import ConfigurationError
+from sendmsg.prepared import Prepared
 from sendmsg.sealing.fields import unreadable
 from webhooks.callbacks import signing
 from webhooks.callbacks.delivery import TOTAL, Task
@@ -40,16 +41,17 @@ WITH RECURSIVE line AS (
 )
 """
 CALLED = """
-SELECT e.id, e.failures >= %(trusted)s FROM line JOIN webhooks_endpoint e ON e.id = line.endpoint_id
-WHERE line.due_at <= %(now)s AND e.state = 'enabled' AND (e.paused_until IS NULL OR e.paused_until <= %(now)s)
+SELECT e.id, e.failures >= %(trusted)s::int FROM line JOIN webhooks_endpoint e ON e.id = line.endpoint_id
+WHERE line.due_at <= %(now)s::timestamptz AND e.state = 'enabled'
+    AND (e.paused_until IS NULL OR e.paused_until <= %(now)s)
 ORDER BY line.due_at
 """
-LINES = LINE + CALLED
+LINES = Prepared(LINE + CALLED)
 # One statement for an idle pump. Each row by an index: after a burst the table of announcements is full of dead ones.
 LOOK = """
 SELECT (SELECT account_id FROM dispatch_announcement ORDER BY account_id LIMIT 1) IS NOT NULL OR EXISTS ({lines})
 """
-ANYTHING = LOOK.format(lines=LINES)
+ANYTHING = Prepared(LOOK.format(lines=LINES))
 
 # Whoever gets the row tries the endpoint out; for the others it is still paused.
 PROBE = """
@@ -62,20 +64,20 @@ WITH free AS (
 UPDATE webhooks_endpoint e SET paused_until = %(lease)s FROM free WHERE e.id = free.id RETURNING e.id
 """
 
-CLAIM = """
+CLAIM = Prepared("""
 WITH due AS (
     SELECT c.id FROM unnest(%(endpoints)s::uuid[], %(quotas)s::int[]) AS q(endpoint_id, quota)
     CROSS JOIN LATERAL (
         SELECT id FROM webhooks_callback
-        WHERE state = 'waiting' AND endpoint_id = q.endpoint_id AND due_at <= %(now)s
+        WHERE state = 'waiting' AND endpoint_id = q.endpoint_id AND due_at <= %(now)s::timestamptz
         ORDER BY due_at LIMIT q.quota FOR UPDATE SKIP LOCKED
     ) c
-    LIMIT %(limit)s
+    LIMIT %(limit)s::int
 )
-UPDATE webhooks_callback c SET due_at = %(lease)s FROM due WHERE c.id = due.id
+UPDATE webhooks_callback c SET due_at = %(lease)s::timestamptz FROM due WHERE c.id = due.id
 RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type, c.message_id,
     COALESCE((SELECT m.trace FROM dispatch_message m WHERE m.id = c.message_id), '')
-"""
+""")
 
 _BODY: Final = Callback._meta.get_field("body")
 
@@ -93,14 +95,14 @@ class Line:
 def anything(now: datetime) -> bool:
     """Whether something may be called now, or something is announced that makes it so."""
     with database.cursor() as cursor:
-        cursor.execute(ANYTHING, {"now": now, "trusted": TRUSTED})
+        ANYTHING.run(cursor, {"now": now, "trusted": TRUSTED})
         return bool(cursor.fetchone()[0])
 
 
 def lines(now: datetime) -> list[Line]:
     """The endpoints that may be called now, the one that waits longest first."""
     with database.cursor() as cursor:
-        cursor.execute(LINES, {"now": now, "trusted": TRUSTED})
+        LINES.run(cursor, {"now": now, "trusted": TRUSTED})
         return [Line(*row) for row in cursor.fetchall()]
 
 
@@ -125,8 +127,8 @@ def claim(flying: Mapping[UUID, int], threads: int, now: datetime) -> list[Task]
         probing = {line.endpoint_id for line in waiting if line.probe}
         taken = {one: quota for one, quota in quotas.items() if one not in probing or one in probes}
         with database.cursor() as cursor:
-            cursor.execute(
-                CLAIM,
+            CLAIM.run(
+                cursor,
                 {
                     "endpoints": list(taken),
                     "quotas": list(taken.values()),

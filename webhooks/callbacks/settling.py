@@ -15,6 +15,7 @@ from django.db import connection as database
 from django.db import transaction
 
 from sendmsg.errors import ConfigurationError
+from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics
 from webhooks.callbacks import endpoints
 from webhooks.callbacks.delivery import RETRY_LATER, Result
@@ -29,7 +30,7 @@ GIVE_UP: Final = timedelta(days=5)  # of failures only: a long weekend and a wor
 
 _ANSWER: Final = Callback._meta.get_field("response_body")
 
-SETTLE = """
+SETTLE = Prepared("""
 UPDATE webhooks_callback c SET
     state = r.state, attempts = c.attempts + 1, due_at = r.due_at, attempted_at = r.at,
     response_status = r.status, response_body = r.body, error_code = r.code, milliseconds = r.milliseconds
@@ -38,7 +39,7 @@ FROM unnest(
     %(status)s::int[], %(body)s::text[], %(code)s::text[], %(milliseconds)s::int[]
 ) AS r(id, lease, state, due_at, at, status, body, code, milliseconds)
 WHERE c.id = r.id AND c.state = 'waiting' AND c.due_at = r.lease
-"""
+""")
 
 
 def settle(results: Sequence[Result]) -> None:
@@ -78,7 +79,7 @@ def _write(results: Sequence[Result], verdicts: Sequence[tuple[CallbackState, da
         "milliseconds": [round(result.seconds * 1000) for result in results],
     }
     with database.cursor() as cursor:
-        cursor.execute(SETTLE, parameters)
+        SETTLE.run(cursor, parameters)
 
 
 def _sealed(answer: str) -> str:

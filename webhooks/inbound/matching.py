@@ -17,13 +17,14 @@ from django.db import connection as database
 from django.db.models import Max, Prefetch
 from django.utils import timezone
 
-from dispatch import breaker, spans, suppressions, transitions, windows
+from dispatch import breaker, claims, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Connection, Message
 from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
+from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics
 from webhooks.inbound.parts import together
 from webhooks.inbound.registry import INBOUND
@@ -33,7 +34,7 @@ BATCH = 1000  # parked receipts a look
 
 # Where a provider echoes our own id, a receipt finds its message although the answer to the send, and with it the
 # provider's id, never came. Only of a message that was tried by that connection.
-ECHOED = """
+ECHOED = Prepared("""
 INSERT INTO dispatch_providerreference (connection_id, value, message_id, attempt)
 SELECT r.connection_id, r.provider_id, r.echoed_id, max(a.number)
 FROM webhooks_receipt r
@@ -41,21 +42,21 @@ JOIN dispatch_attempt a ON a.message_id = r.echoed_id AND a.connection_id = r.co
 WHERE r.state = 'parked'
 GROUP BY r.connection_id, r.provider_id, r.echoed_id
 ON CONFLICT DO NOTHING
-"""
+""")
 
 # Receipts whose message is known and settled, locked; several pumps skip each other's.
-STATEMENT = """
+STATEMENT = Prepared("""
 SELECT r.id, f.message_id FROM webhooks_receipt r
 JOIN dispatch_providerreference f ON f.connection_id = r.connection_id AND f.value = r.provider_id
 JOIN dispatch_message m ON m.id = f.message_id
-WHERE r.state = 'parked' AND (NOT m.state = ANY(%s) OR (m.state = 'queued' AND m.in_doubt))
-ORDER BY r.id LIMIT %s FOR UPDATE OF r SKIP LOCKED
-"""
+WHERE r.state = 'parked' AND (NOT m.state = ANY(%(unsettled)s::text[]) OR (m.state = 'queued' AND m.in_doubt))
+ORDER BY r.id LIMIT %(limit)s::int FOR UPDATE OF r SKIP LOCKED
+""")
 # Django's bulk_update takes longer than all the rest together: it writes a CASE with a WHEN for every row.
-MATCHED = """
+MATCHED = Prepared("""
 UPDATE webhooks_receipt r SET message_id = v.message_id, state = v.state
-FROM unnest(%s::bigint[], %s::uuid[], %s::text[]) AS v(id, message_id, state) WHERE r.id = v.id
-"""
+FROM unnest(%(ids)s::bigint[], %(messages)s::uuid[], %(states)s::text[]) AS v(id, message_id, state) WHERE r.id = v.id
+""")
 UNSETTLED = [State.QUEUED.value, State.RELEASED.value, State.SENDING.value]
 
 TARGET: dict[str, State] = {
@@ -73,8 +74,8 @@ RANK: dict[str, int] = {
 def match_parked() -> int:
     """Match what can be matched now, inside the caller's transaction; how many receipts found their message."""
     with database.cursor() as cursor:
-        cursor.execute(ECHOED)
-        cursor.execute(STATEMENT, [UNSETTLED, BATCH])
+        ECHOED.run(cursor, {})
+        STATEMENT.run(cursor, {"unsettled": UNSETTLED, "limit": BATCH})
         owners: dict[int, UUID] = dict(cursor.fetchall())
     if not owners:
         return 0
@@ -84,7 +85,7 @@ def match_parked() -> int:
     for receipt in Receipt.objects.filter(id__in=owners).prefetch_related(connections).order_by("id"):
         by_message[owners[receipt.id]].append(receipt)
     strongest = _strongest(by_message)
-    messages = {row.id: row for row in Message.objects.filter(id__in=by_message)}
+    messages = {row.id: row for row in claims.facts(by_message)}
     reader = Reader()
     late = {one for one, receipt in strongest.items() if _by_template(messages[one], receipt)}
     changes = [
@@ -224,7 +225,7 @@ def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], mess
                 noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))
     ids, owners, states = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
     with database.cursor() as cursor:
-        cursor.execute(MATCHED, [ids, [str(owner) for owner in owners], states])
+        MATCHED.run(cursor, {"ids": ids, "messages": [str(owner) for owner in owners], "states": states})
     record(noted)
 
 

@@ -22,6 +22,7 @@ from dispatch import directory
 from dispatch.directory import Entry
 from dispatch.models import DeadLetter, ProviderReference
 from sendmsg.errors import MalformedWebhook
+from sendmsg.prepared import Prepared
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
 from webhooks.inbound import buffer, matching, messages
@@ -42,10 +43,10 @@ ASIDE_QUIET = 5.0  # seconds without asking a fallback again after it failed
 
 
 # Each row by its partial index: the tables are large, and what waits in them is not.
-WAITING = """
+WAITING = Prepared("""
 SELECT (SELECT id FROM webhooks_receipt WHERE state = 'parked' ORDER BY id LIMIT 1) IS NOT NULL
     OR EXISTS (SELECT FROM webhooks_inboundpart WHERE whole_id IS NULL)
-"""
+""")
 
 
 class ReceiptsPump(Pump):
@@ -167,7 +168,7 @@ def store(entries: Sequence[Buffered]) -> None:
 def _anything_waits() -> bool:
     """One statement, where looks at all that may wait take seven."""
     with database.cursor() as cursor:
-        cursor.execute(WAITING)
+        WAITING.run(cursor, {})
         return bool(cursor.fetchone()[0])
 
 

@@ -77,7 +77,7 @@ class TestShares:
             fill(endpoint, 2000)
         with connection.cursor() as cursor:
             cursor.execute("ANALYZE webhooks_callback")
-            cursor.execute("EXPLAIN (ANALYZE, FORMAT JSON) " + due.LINES, {"now": timezone.now(), "trusted": 3})
+            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {due.LINES}", {"now": timezone.now(), "trusted": 3})
             [[[plan]]] = cursor.fetchall()
 
         assert most_rows(plan["Plan"]) <= 10
