@@ -1,6 +1,5 @@
 """Statements are planned once for a connection, planned anew in time, and sent whole where that would not last."""
 
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
@@ -12,14 +11,17 @@ from sendmsg import prepared
 from sendmsg.prepared import PLANS_LAST, Prepared
 
 pytestmark = pytest.mark.django_db
-SUM = "SELECT sum(one) + %(more)s::int FROM unnest(%(numbers)s::int[]) AS n(one) WHERE one <> ALL(%(numbers)s) OR 5 %% 2 = 1"
+SUM = """
+SELECT COALESCE(sum(one), 0) + %(more)s::int FROM unnest(%(numbers)s::int[]) AS n(one)
+WHERE one = ANY(%(numbers)s) AND 5 %% 2 = 1
+"""
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     now = [monotonic()]
     monkeypatch.setattr(prepared, "monotonic", lambda: now[0])
-    yield now
+    return now
 
 
 def run(statement: Prepared, **values: Any) -> Any:
