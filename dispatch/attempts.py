@@ -15,11 +15,12 @@ from django.db import transaction
 from django.db.models import Min
 from django.utils import timezone
 
-from dispatch import claims, gate, spans, suppressions, transitions, windows
+from dispatch import gate, spans, suppressions, transitions, windows
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Accepted, Rejected
+from dispatch.rows import facts_and_text
 from dispatch.states import State
 from dispatch.suppressions import OPTED_OUT
 from dispatch.transitions import DETAIL_LENGTH, Change
@@ -87,7 +88,7 @@ def _claim(references: Sequence[tuple[UUID, int]], entry: Entry) -> list[Held]:
             ]
         )
         tries = {move.message_id: move.tries for move in moved}
-        rows = claims.facts_and_text(tries)
+        rows = facts_and_text(tries)
         asked, reader = _asked(rows, entry), Reader()
         held = [reader.held(row, entry, asked.get(row.id)) for row in rows]
         _begin_attempts(held, entry, now)

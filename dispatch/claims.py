@@ -1,12 +1,8 @@
 """A message row as a deliver task holds it: what goes to the provider, and what its verdict needs to know."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
-from uuid import UUID
-
-from django.db import connection as database
 
 from dispatch import directory, routes, routing
 from dispatch.directory import Entry
@@ -18,28 +14,7 @@ from dispatch.segments import segment
 from dispatch.states import State
 from dispatch.verdicts import Claim, Doubt, Rival
 from dispatch.vocabulary import Priority, UnknownPolicy
-from sendmsg.prepared import Prepared
 
-FACTS: Final = frozenset(
-    {
-        *("id", "account_id", "test", "exempt", "channel", "to", "sender", "segments", "priority", "trace", "state"),
-        *(
-            "lane",
-            "connection_id",
-            "chosen_connection_id",
-            "release",
-            "tries",
-            "failures",
-            "option",
-            "refused",
-            "in_doubt",
-        ),
-        *("error_code", "send_at", "due_at", "expires_at", "created_at", "updated_at"),
-    }
-)
-"""What tasks and receipts want to know of a message; whatever else they should ask for costs a query."""
-_SELECT: Final = 'SELECT "{}" FROM dispatch_message WHERE id = ANY(%(ids)s::uuid[]) ORDER BY priority, due_at'
-_BODY: Final = Message._meta.get_field("body")
 NO_DOUBT = Doubt(UnknownPolicy.WAIT, 900.0)
 """For a connection that is gone: its messages wait for a receipt, as long as by default."""
 
@@ -68,30 +43,6 @@ class Way:
     key: int
     channel: str
     sender: str
-
-
-class _Rows:
-    """Reads messages. Django would take longer to make the query than Postgres to answer it."""
-
-    def __init__(self, names: Collection[str]) -> None:
-        # In the model's own order, which is how it takes the values of some of its fields.
-        self._names = [field.attname for field in Message._meta.concrete_fields if field.attname in names]
-        self._text = self._names.index("body") if "body" in names else None
-        self._statement = Prepared(_SELECT.format('", "'.join(self._names)))
-
-    def __call__(self, ids: Collection[UUID]) -> list[Message]:
-        """The most urgent first."""
-        with database.cursor() as cursor:
-            self._statement.run(cursor, {"ids": [str(one) for one in ids]})
-            return [Message.from_db(database.alias, self._names, self._opened(row)) for row in cursor.fetchall()]
-
-    def _opened(self, row: Sequence[Any]) -> Sequence[Any]:
-        at = self._text
-        return row if at is None else (*row[:at], _BODY.from_db_value(row[at], None, database), *row[at + 1 :])
-
-
-facts = _Rows(FACTS)
-facts_and_text = _Rows(FACTS | {"body"})
 
 
 class Reader:

@@ -9,8 +9,9 @@ import json
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from math import ceil
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from django.db import connection as database
@@ -19,8 +20,9 @@ from django.utils import timezone
 from uuid_utils.compat import uuid7
 
 from dispatch.announcements import announce as _announce
-from dispatch.models import Announcement, Connection, Message
+from dispatch.models import Announcement, Connection
 from sendmsg import destinations
+from sendmsg.prepared import Prepared
 from sendmsg.sealing.fields import unreadable
 from webhooks.callbacks import endpoints, payloads
 from webhooks.callbacks.models import Callback, Endpoint
@@ -47,6 +49,29 @@ SELECT a.* FROM unnest(%(accounts)s::uuid[]) AS line(account_id) CROSS JOIN LATE
     ORDER BY id LIMIT %(quota)s FOR UPDATE SKIP LOCKED
 ) a LIMIT %(batch)s
 """
+# By arrays, and not by the model: its statement takes three times as long to make as to run.
+STORE = Prepared("""
+INSERT INTO webhooks_callback (
+    id, endpoint_id, event_id, type, message_id, url, body, happened_at, due_at,
+    state, attempts, response_body, error_code
+)
+SELECT c.*, c.happened_at, 'waiting', 0, '', '' FROM unnest(
+    %(ids)s::uuid[], %(endpoints)s::uuid[], %(events)s::uuid[], %(types)s::text[], %(messages)s::uuid[],
+    %(urls)s::text[], %(bodies)s::text[], %(times)s::timestamptz[]
+) AS c(id, endpoint_id, event_id, type, message_id, url, body, happened_at)
+""")
+_BODY: Final = Callback._meta.get_field("body")  # encrypts
+
+
+@dataclass(frozen=True, slots=True)
+class New:
+    """A callback that is still to be stored, and due at once."""
+
+    endpoint_id: UUID
+    event_id: UUID
+    about: Announcement
+    body: str = field(repr=False)
+    url: str = ""
 
 
 def announce(account_id: UUID, test: bool, kind: Kind, data: Mapping[str, Any]) -> None:
@@ -66,7 +91,7 @@ def spread() -> int:
     with transaction.atomic():
         found = Announcement.objects.raw(OLDEST, {"accounts": accounts, "quota": quota, "batch": BATCH})
         rows = _readable(found)
-        Callback.objects.bulk_create(_callbacks(rows))
+        _store(_callbacks(rows))
         Announcement.objects.filter(id__in=[row.id for row in rows]).delete()
     return len(rows)
 
@@ -80,14 +105,31 @@ def _readable(found: Iterable[Announcement]) -> list[Announcement]:
     return readable
 
 
-def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:
+def _store(made: Sequence[New]) -> None:
+    if not made:
+        return
+    columns = {
+        "ids": [str(uuid7()) for _ in made],
+        "endpoints": [str(one.endpoint_id) for one in made],
+        "events": [str(one.event_id) for one in made],
+        "types": [one.about.type for one in made],
+        "messages": [str(one.about.message_id) if one.about.message_id else None for one in made],
+        "urls": [one.url for one in made],
+        "bodies": [_BODY.get_db_prep_save(one.body, database) for one in made],
+        "times": [one.about.at for one in made],
+    }
+    with database.cursor() as cursor:
+        STORE.run(cursor, columns)
+
+
+def _callbacks(rows: Sequence[Announcement]) -> list[New]:
     listening = _listening({row.account_id for row in rows})
-    messages = Message.objects.defer("body").in_bulk({row.message_id for row in rows if row.message_id})
+    messages = {one.id: one for one in payloads.MESSAGE({row.message_id for row in rows if row.message_id})}
     providers = dict(Connection.objects.values_list("id", "provider"))
     # In order: two processes that make endpoints of the same hosts must not wait for each other crosswise.
     hosts = sorted({_host(row) for row in rows if row.url})
     named = {host: endpoints.of_message(*host) for host in hosts}
-    made: list[Callback] = []
+    made: list[New] = []
     for row in rows:
         told = [one for one in listening.get((row.account_id, row.test), ()) if wants(one.event_types, row.type)]
         targets = [(endpoint, "") for endpoint in told]
@@ -99,31 +141,16 @@ def _callbacks(rows: Sequence[Announcement]) -> list[Callback]:
         if row.message_id is not None:
             data = payloads.of_message(row, messages.get(row.message_id), providers)
         body, event_id = _body(row, data), uuid7()
-        made += [new(endpoint, event_id, row, body, url) for endpoint, url in targets]
+        made += [New(endpoint.id, event_id, row, body, url) for endpoint, url in targets]
     return made
-
-
-def new(endpoint: Endpoint, event_id: UUID, about: Announcement, body: str, url: str = "") -> Callback:
-    """An unsaved callback, due at once."""
-    return Callback(
-        endpoint=endpoint,
-        event_id=event_id,
-        type=about.type,
-        message_id=about.message_id,
-        url=url,
-        body=body,
-        happened_at=about.at,
-        due_at=about.at,
-    )
 
 
 def test(endpoint: Endpoint) -> Callback:
     """Tell this endpoint something that did not happen, so that its owner can see it arrive."""
     about = Announcement(type=Kind.WEBHOOK_TEST.value, data={"id": str(endpoint.id)}, at=timezone.now())
-    callback = new(endpoint, uuid7(), about, _body(about, about.data))
-    callback.save()
-    callback.refresh_from_db()
-    return callback
+    event_id = uuid7()
+    _store([New(endpoint.id, event_id, about, _body(about, about.data))])
+    return Callback.objects.get(event_id=event_id, endpoint=endpoint)
 
 
 def _host(about: Announcement) -> tuple[UUID, bool, str]:

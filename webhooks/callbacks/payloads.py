@@ -8,6 +8,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dispatch.models import Announcement, Message
+from dispatch.rows import Rows
+
+MESSAGE = Rows({"id", "channel", "to", "sender", "segments", "client_reference", "metadata", "created_at"})
+"""What callbacks tell of a message."""
 
 
 def envelope(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,9 +17,10 @@ from django.db import connection as database
 from django.db.models import Max, Prefetch
 from django.utils import timezone
 
-from dispatch import breaker, claims, spans, suppressions, transitions, windows
+from dispatch import breaker, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Connection, Message
+from dispatch.rows import facts
 from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
@@ -85,7 +86,7 @@ def match_parked() -> int:
     for receipt in Receipt.objects.filter(id__in=owners).prefetch_related(connections).order_by("id"):
         by_message[owners[receipt.id]].append(receipt)
     strongest = _strongest(by_message)
-    messages = {row.id: row for row in claims.facts(by_message)}
+    messages = {row.id: row for row in facts(by_message)}
     reader = Reader()
     late = {one for one, receipt in strongest.items() if _by_template(messages[one], receipt)}
     changes = [
