@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
 CHECK_EVERY = 5.0  # seconds between two looks whether database connections live: each costs a round trip
-LONGEST_GATHER = 0.25  # seconds; a step that takes long, because the host is busy, is worth more items
+LONGEST_GATHER = 0.25  # seconds; more of a wait than that shows in how soon a message leaves
 LONGEST_NAP = 0.5  # seconds; a signal in the very moment before a sleep begins does not end that sleep
 
 
@@ -64,7 +64,8 @@ class Pump:
     """Seconds that this wait grows to, twofold each time, while there is nothing to do; 0: it does not grow."""
     gather: float = 0.0
     """Seconds from the beginning of a step that found something to the next, unless it was full: a step costs the same
-    for one item as for a dozen, so a pump that looked at once would spend the most when there is least to spend."""
+    for one item as for a dozen, so a pump that looked at once would spend the most when there is least to spend. While
+    steps take long, because the host is busy, it is twice as long as one takes, up to `LONGEST_GATHER`."""
     full: int = 1000
     """Items of a step after which there is no such wait."""
 
@@ -110,9 +111,9 @@ class Pump:
                 self.wait(self._idle_wait())
                 return 0.0
             self._nap_length = 0.0
-            if done < self.full:
-                now = time.perf_counter()
-                self.stopping.wait(max(self.gather, min(2 * (now - started), LONGEST_GATHER)) - (now - started))
+            if self.gather and done < self.full:
+                took = time.perf_counter() - started
+                self.stopping.wait(max(self.gather, min(2 * took, LONGEST_GATHER)) - took)
         except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
             self._check_at = 0.0
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)

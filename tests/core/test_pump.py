@@ -205,6 +205,22 @@ def test_a_pump_that_gathers_begins_no_step_too_soon_unless_the_last_was_full() 
     assert many < 5
 
 
+def test_a_pump_that_gathers_waits_as_long_as_a_slow_step_took() -> None:
+    began: list[float] = []
+
+    class Slow(Scripted):
+        gather, full = 0.001, 5
+
+        def step(self) -> int:
+            began.append(time.monotonic())
+            time.sleep(0.05)  # the work
+            return super().step()
+
+    Slow(1, 1, 1).run()
+
+    assert began[2] - began[0] > 0.19
+
+
 @pytest.mark.usefixtures("pauses")
 def test_failed_steps_are_counted() -> None:
     before = metric("failures"), metric("items")
