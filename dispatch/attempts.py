@@ -113,22 +113,22 @@ def settle(settlements: Sequence[Settlement]) -> None:
         _remember_closed(settlements)
 
 
-def renew(held: Sequence[Claim]) -> set[UUID]:
+def renew(claims: Sequence[Claim]) -> set[UUID]:
     """Extend the leases of messages still being sent; those that are still ours are returned."""
     until = timezone.now() + settings.SEND_LEASE
     with database.cursor() as cursor:
         cursor.execute(
             "UPDATE dispatch_message SET lease_until = %s WHERE state = 'sending' AND (id, release) IN"
             " (SELECT * FROM unnest(%s::uuid[], %s::int[])) RETURNING id",
-            [until, [str(claim.message_id) for claim in held], [claim.release for claim in held]],
+            [until, [str(claim.message_id) for claim in claims], [claim.release for claim in claims]],
         )
         return {row[0] for row in cursor.fetchall()}
 
 
 def _begin_attempts(held: Sequence[Held], entry: Entry, now: datetime) -> None:
-    begun = [item.claim for item in held]
+    claims = [item.claim for item in held]
     with database.cursor() as cursor:
-        ids, numbers = [str(one.message_id) for one in begun], [one.attempt for one in begun]
+        ids, numbers = [str(one.message_id) for one in claims], [one.attempt for one in claims]
         BEGIN.run(cursor, {"connection": entry.id, "now": now, "messages": ids, "numbers": numbers})
 
 

@@ -10,8 +10,8 @@ from django.core.serializers.json import DjangoJSONEncoder
 
 from dispatch.models import Attempt, DeadLetter, Message, ProviderReference
 from dispatch.retention.registry import RELATIONS
+from sendmsg.logs.archive.columns import Column, Columns
 from sendmsg.logs.archive.keys import Sealer
-from sendmsg.logs.archive.parquet import Column, Columns
 from sendmsg.sealing.fields import UnreadableText, gone
 
 CLEAR: Final[Columns] = {

@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any, Final, TypeVar
 from uuid import UUID
 
@@ -27,12 +28,14 @@ from django.utils import timezone
 
 from sendmsg import heartbeat
 from sendmsg.errors import ArchiveDamaged
-from sendmsg.logs.archive import ndjson, parquet
+from sendmsg.logs.archive import ndjson
+from sendmsg.logs.archive.columns import Columns
 from sendmsg.logs.models import ArchiveFile
 
 CHUNK: Final = 1_048_576  # bytes read at a time
 ROWS_A_BEAT: Final = 100_000  # a second's work or two; a file of millions takes longer than a loop may be silent
 FORMAT: Final = 1  # of lines and manifests
+PARQUET: Final = ".parquet"
 
 Item = TypeVar("Item")
 
@@ -44,10 +47,10 @@ class Place:
     kind: ArchiveFile.Kind
     account_id: UUID
     day: date
-    columns: parquet.Columns
+    columns: Columns
 
     def name(self, part: int) -> str:
-        suffix = parquet.SUFFIX if _as_parquet() else ndjson.suffix(settings.ARCHIVE_COMPRESSION)
+        suffix = PARQUET if _as_parquet() else ndjson.suffix(settings.ARCHIVE_COMPRESSION)
         return f"{self.kind}/{self.account_id}/{self.day:%Y/%m}/{self.day}.{part}{suffix}"
 
 
@@ -137,8 +140,8 @@ def read(entry: ArchiveFile, about: str = "") -> Iterator[dict[str, Any]]:
     """
     try:
         with _storage().open(entry.name, "rb") as file:
-            if entry.name.endswith(parquet.SUFFIX):
-                yield from parquet.unpack(file, about)
+            if entry.name.endswith(PARQUET):
+                yield from _parquet().unpack(file, about)
             else:
                 yield from ndjson.unpack(file, entry.name, about)
     except (OSError, EOFError, ValueError) as error:
@@ -160,15 +163,22 @@ def _as_parquet() -> bool:
     return bool(settings.ARCHIVE_FORMAT == "parquet")
 
 
+def _parquet() -> ModuleType:
+    """Needs pyarrow, which is an extra."""
+    from sendmsg.logs.archive import parquet  # noqa: PLC0415
+
+    return parquet
+
+
 def _pack(place: Place, lines: Iterable[str], file: IO[bytes]) -> None:
     if _as_parquet():
-        parquet.pack(lines, file, settings.ARCHIVE_COMPRESSION, place.columns)
+        _parquet().pack(lines, file, settings.ARCHIVE_COMPRESSION, place.columns)
     else:
         ndjson.pack(lines, file, settings.ARCHIVE_COMPRESSION)
 
 
 def _each(file: IO[bytes], name: str) -> Iterator[object]:
-    return parquet.each(file) if name.endswith(parquet.SUFFIX) else ndjson.raw(file, name)
+    return _parquet().each(file) if name.endswith(PARQUET) else ndjson.raw(file, name)
 
 
 def _beating(items: Iterable[Item]) -> Iterator[Item]:

@@ -7,9 +7,11 @@ import gzip
 import io
 import json
 from collections.abc import Iterable, Iterator
+from types import ModuleType
 from typing import IO, Any, Final
 
-LEVELS: Final = {"gzip": 6, "zstd": 10}  # beyond these a day takes twice as long for a twentieth of its size
+from sendmsg.logs.archive.columns import LEVELS
+
 SUFFIXES: Final = {"gzip": ".ndjson.gz", "zstd": ".ndjson.zst"}
 
 
@@ -28,9 +30,7 @@ def raw(file: IO[bytes], name: str) -> Iterator[bytes]:
     """The lines of a file that is called `name`. Raises OSError, EOFError or ValueError for one that is damaged."""
     file.seek(0)
     if name.endswith(SUFFIXES["zstd"]):
-        from zstandard import ZstdDecompressor  # noqa: PLC0415  an extra
-
-        reader = ZstdDecompressor().stream_reader(file, closefd=False)
+        reader = _zstandard().ZstdDecompressor().stream_reader(file, closefd=False)
         yield from io.BufferedReader(reader)
         return
     with gzip.GzipFile(fileobj=file) as unpacked:
@@ -45,10 +45,15 @@ def unpack(file: IO[bytes], name: str, about: str) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
-def _packed(file: IO[bytes], compression: str) -> IO[bytes]:
+def _zstandard() -> ModuleType:
+    import zstandard  # noqa: PLC0415  an extra
+
+    return zstandard
+
+
+def _packed(file: IO[bytes], compression: str) -> IO[bytes] | gzip.GzipFile:
     level = LEVELS[compression]
     if compression == "zstd":
-        from zstandard import ZstdCompressor  # noqa: PLC0415  an extra
-
-        return ZstdCompressor(level=level).stream_writer(file, closefd=False)
-    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=level, mtime=0)  # type: ignore[return-value]
+        writer: IO[bytes] = _zstandard().ZstdCompressor(level=level).stream_writer(file, closefd=False)
+        return writer
+    return gzip.GzipFile(filename="", mode="wb", fileobj=file, compresslevel=level, mtime=0)

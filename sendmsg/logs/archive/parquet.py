@@ -9,37 +9,30 @@ its first and last: looking for one message reads one group.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from enum import StrEnum
 from itertools import islice
 from typing import IO, Any, Final
 
+import pyarrow as pa
+from pyarrow import compute, parquet
+
+from sendmsg.logs.archive.columns import LEVELS, Column, Columns
+
 ROWS: Final = 20_000  # of a group: held in memory at a time, 10 to 40 MB
-LEVELS: Final = {"gzip": 6, "zstd": 10}
-SUFFIX: Final = ".parquet"
 _ABOUT: Final = ("message", "id")  # the column that says which message a row is about: the first that there is
 _META: Final = b"sendmsg.columns"
-
-
-class Column(StrEnum):
-    """What a member of a line is."""
-
-    TEXT = "text"
-    NUMBER = "number"  # whole
-    FLAG = "flag"
-    TIME = "time"  # to the microsecond, UTC
-    JSON = "json"
-
-
-Columns = Mapping[str, Column]
+_TYPES: Final[Mapping[Column, Any]] = {
+    Column.TEXT: pa.string(),
+    Column.NUMBER: pa.int64(),
+    Column.FLAG: pa.bool_(),
+    Column.TIME: pa.timestamp("us", "UTC"),
+    Column.JSON: pa.string(),
+}
 
 
 def pack(lines: Iterable[str], file: IO[bytes], compression: str, columns: Columns) -> None:
     """Write to `file`, which stays open. Raises ValueError for a line with a member that is no column, or not of it."""
-    import pyarrow as pa  # noqa: PLC0415  an extra
-    from pyarrow import parquet  # noqa: PLC0415
-
     schema = pa.schema(
-        [(name, _type(pa, column)) for name, column in columns.items()], {_META: json.dumps(dict(columns)).encode()}
+        [(name, _TYPES[column]) for name, column in columns.items()], {_META: json.dumps(dict(columns)).encode()}
     )
     rows = iter(lines)
     level = LEVELS[compression]
@@ -56,8 +49,6 @@ def each(file: IO[bytes]) -> Iterator[object]:
 
 def unpack(file: IO[bytes], about: str) -> Iterator[dict[str, Any]]:
     """The lines about a message; all of them if `about` is empty."""
-    from pyarrow import compute  # noqa: PLC0415
-
     read = _opened(file)
     columns = json.loads(read.schema_arrow.metadata[_META])
     key = next(name for name in _ABOUT if name in columns)
@@ -74,20 +65,8 @@ def unpack(file: IO[bytes], about: str) -> Iterator[dict[str, Any]]:
 
 
 def _opened(file: IO[bytes]) -> Any:
-    from pyarrow import parquet  # noqa: PLC0415
-
     file.seek(0)
     return parquet.ParquetFile(file)
-
-
-def _type(pa: Any, column: Column) -> Any:
-    return {
-        Column.TEXT: pa.string(),
-        Column.NUMBER: pa.int64(),
-        Column.FLAG: pa.bool_(),
-        Column.TIME: pa.timestamp("us", "UTC"),
-        Column.JSON: pa.string(),
-    }[column]
 
 
 def _cells(line: dict[str, Any], columns: Columns) -> dict[str, Any]:

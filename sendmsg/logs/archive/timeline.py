@@ -25,8 +25,8 @@ from django.utils import timezone
 from sendmsg import heartbeat
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files
+from sendmsg.logs.archive.columns import Column
 from sendmsg.logs.archive.files import Place
-from sendmsg.logs.archive.parquet import Column
 from sendmsg.logs.models import ArchiveFile
 from sendmsg.logs.partitions import Table
 from sendmsg.logs.router import LOGS

@@ -13,8 +13,8 @@ from pytest_django.fixtures import Settings
 from sendmsg.environment import Refused, storage
 from sendmsg.errors import ArchiveDamaged
 from sendmsg.logs.archive import files
+from sendmsg.logs.archive.columns import Column
 from sendmsg.logs.archive.files import Place
-from sendmsg.logs.archive.parquet import Column
 from sendmsg.logs.models import ArchiveFile
 
 pytestmark = pytest.mark.django_db(databases=["logs"])

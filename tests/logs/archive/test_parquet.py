@@ -9,7 +9,7 @@ import pytest
 from pyarrow import parquet as pq
 
 from sendmsg.logs.archive import parquet
-from sendmsg.logs.archive.parquet import Column
+from sendmsg.logs.archive.columns import Column
 
 COLUMNS = {
     "id": Column.TEXT,
