@@ -15,7 +15,6 @@ Redis away: fails open for those who choose (a connection is as good as it was),
 breaker of its own and hands back what would go to a connection that just failed it `LEAST` times in a row.
 """
 
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
 
@@ -30,7 +30,7 @@ from dispatch import history
 from dispatch.vocabulary import BreakerState
 from sendmsg import redis
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 BUCKET: Final = 2  # seconds
 WINDOW: Final = 240  # seconds; five calls a minute make twenty in it
@@ -193,6 +193,6 @@ def _ask(script: str, name: str, *values: Any) -> Any:
     try:
         return redis.client(REDIS_TIMEOUT).eval(script, 1, redis.key(f"breaker:{name}"), *values)
     except RedisError as error:
-        logger.warning("breaker without redis connection=%s error=%s", name, type(error).__name__)
+        logger.warning("breaker without redis", connection=name, error=type(error).__name__)
         _ask_redis_at = time.monotonic() + REDIS_QUIET
         return None

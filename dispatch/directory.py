@@ -4,12 +4,12 @@ While the database is away the last list read goes on serving, so a webhook can 
 names an unknown provider, or whose credentials can't be read with our keys, has a `fault` and is passed over.
 """
 
-import logging
 import time
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import Error
 from django.db.models import TextField
@@ -23,7 +23,7 @@ from dispatch.vocabulary import UnknownPolicy, UnknownThen
 from sendmsg.encryption import decrypt
 from sendmsg.errors import ConfigurationError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 KEPT = 2.0  # seconds until a change in the admin is noticed
 
@@ -123,7 +123,7 @@ def _read(row: Connection, token: str) -> Entry:
         credentials = decrypt(token)
     except ConfigurationError as error:
         fault = error.detail
-        logger.error("connection can't work name=%s reason=%s", row.name, fault)
+        logger.error("connection can't work", connection=row.name, reason=fault)
     return Entry(
         id=row.pk,
         name=row.name,

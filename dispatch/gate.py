@@ -5,11 +5,12 @@ the connection's template where it has one. A question about an earlier try send
 be decrypted is neither sent nor asked about: it waits for the key, until its deadline.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
+
+import structlog
 
 from dispatch import suppressions, windows
 from dispatch.claims import Held
@@ -23,7 +24,7 @@ from dispatch.vocabulary import Channel
 from sendmsg.sealing.fields import UnreadableText
 from sendmsg.telemetry import metrics
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 Stopped = list[tuple[Held, Blocked | NotSent]]
 
@@ -44,7 +45,7 @@ def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: 
     for item in held:
         message_id = item.claim.message_id
         if isinstance(item.outbound.body, UnreadableText):
-            logger.error("text unreadable message=%s locked=%s", message_id, item.outbound.body.locked)
+            logger.error("text unreadable", message_id=message_id, locked=item.outbound.body.locked)
             stopped.append((item, _keyless(item)))
         elif item.asks_since is not None:
             passed.append(item)

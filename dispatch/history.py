@@ -3,9 +3,9 @@
 Fails open: a line that can't be written is lost, and the move it tells of happened all the same.
 """
 
-import logging
 from typing import Final
 
+import structlog
 from django.db import Error
 from django.utils import timezone
 
@@ -13,7 +13,7 @@ from dispatch.models import Connection, ConnectionEvent
 from dispatch.vocabulary import BreakerState, ConnectionChange
 from sendmsg.telemetry import metrics
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CHANGES: Final = {
     BreakerState.OPEN: ConnectionChange.OPENED,
@@ -26,13 +26,13 @@ REASON_LENGTH: Final = 200  # characters; what the column holds
 def note_breaker(name: str, state: BreakerState, reason: str) -> None:
     """The breaker of the connection came to `state`. Never raises."""
     metrics.BREAKER_CHANGES.labels(name, state.value).inc()
-    logger.warning("breaker connection=%s state=%s reason=%s", name, state.value, reason)
+    logger.warning("breaker moved", connection=name, state=state.value, reason=reason)
     try:
         row = Connection.objects.only("id").filter(name=name).first()
         if row is not None:
             ConnectionEvent.objects.create(connection=row, change=CHANGES[state], reason=reason[:REASON_LENGTH])
     except Error as error:
-        logger.warning("history not written connection=%s error=%s", name, type(error).__name__)
+        logger.warning("history not written", connection=name, error=type(error).__name__)
 
 
 def pause(connection: Connection, by: str, reason: str) -> bool:

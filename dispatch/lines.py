@@ -6,7 +6,6 @@ takes half a minute for an answer holds up no other. Leases are renewed meanwhil
 lease is not made: a worker that was frozen wakes up, finds its lease over, and leaves the message to whoever has it.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import replace
 from queue import Empty, SimpleQueue
 from typing import Final
 
+import structlog
 from django.db import InterfaceError, OperationalError, close_old_connections, connections
 
 from dispatch import attempts, breaker, calls, pacing
@@ -27,7 +27,7 @@ from dispatch.providers.base import Accepted, Provider
 from dispatch.verdicts import NotSent, Unanswered
 from dispatch.vocabulary import UnknownPolicy
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 GATHER: Final = 0.02  # seconds to collect further answers before a settle; a statement for each would cost more
 LOOK: Final = 0.5  # seconds between looks at the leases, and for late answers, while nothing is answered
@@ -102,7 +102,7 @@ class Line:
                 try:
                     self._turn()
                 except Exception:  # whatever it is, the answers that follow must be settled
-                    logger.exception("line stumbled connection=%s", self.entry.name)
+                    logger.exception("line stumbled", connection=self.entry.name)
         finally:
             self.provider.close()
             connections.close_all()
@@ -153,7 +153,7 @@ class Line:
     def _result(self, future: "Future[Result]", call: Call) -> Result:
         error = future.exception()
         if error is not None:
-            logger.error("adapter raised message=%s", call.group[0].claim.message_id, exc_info=error)
+            logger.error("adapter raised", message_id=call.group[0].claim.message_id, exc_info=error)
             return calls.unforeseen(call, error)
         return future.result()
 
@@ -164,13 +164,13 @@ class Line:
                 attempts.settle([_doubted(one) for one in settlements])
                 return
             except (OperationalError, InterfaceError) as error:
-                logger.warning("settle waits for the database error=%s", type(error).__name__)
+                logger.warning("settle waits for the database", error=type(error).__name__)
                 connections["default"].close()
                 time.sleep(min(0.1 * 2**turn, SETTLE_PAUSE))
             except Exception:  # the leases end, and what was sent is in doubt; the next answers must be settled
-                logger.exception("settle failed connection=%s messages=%d", self.entry.name, len(settlements))
+                logger.exception("settle failed", connection=self.entry.name, messages=len(settlements))
                 return
-        logger.error("settle given up connection=%s messages=%d", self.entry.name, len(settlements))
+        logger.error("settle given up", connection=self.entry.name, messages=len(settlements))
 
     def _renew(self) -> None:
         ageing = {id(call.lease): call.lease for call in self._under_way if call.lease.ageing}

@@ -5,7 +5,6 @@ counted anew when it is twice as old, for `SETTLED`. Any number of processes may
 pass by. Fails open: what is not counted now is counted later, and the page says since when it knows nothing.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any, Final
 
+import structlog
 from django.db import Error, OperationalError, connection, transaction
 from django.utils import timezone
 
@@ -20,7 +20,7 @@ from dispatch.models import Minute
 from dispatch.states import State
 from sendmsg.ids import first_id
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 LENGTH: Final = timedelta(minutes=1)
 FIRST: Final = timedelta(seconds=5)  # how often the newest minutes are counted
@@ -85,7 +85,7 @@ class Keeper:
         try:
             keep()
         except Error as error:
-            logger.warning("minutes not counted error=%s", type(error).__name__)
+            logger.warning("minutes not counted", error=type(error).__name__)
 
 
 def keep() -> int:
@@ -156,7 +156,7 @@ def _try(minute: Minute, now: datetime) -> None:
         with transaction.atomic():
             _count(minute, now)
     except OperationalError as error:
-        logger.warning("minute not counted at=%s error=%s", minute, type(error).__name__)
+        logger.warning("minute not counted", at=minute, error=type(error).__name__)
         minute.again_at = now + PUT_OFF
     minute.save()
 

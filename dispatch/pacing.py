@@ -13,7 +13,6 @@ provider is worse than being slow for a while; a pause is then known only to the
 """
 
 import hashlib
-import logging
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -21,12 +20,13 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
+import structlog
 from django.conf import settings
 from redis.exceptions import RedisError
 
 from sendmsg import redis
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 REDIS_TIMEOUT = 0.5  # seconds; a reservation is one short script
 REDIS_QUIET = 5.0  # seconds without asking Redis again after it failed
@@ -103,7 +103,7 @@ def pause(name: str, seconds: float) -> None:
     try:
         redis.client(REDIS_TIMEOUT).set(_pause_key(name), 1, px=max(1, int(seconds * 1000)))
     except RedisError as error:
-        logger.warning("pause is not shared connection=%s error=%s", name, type(error).__name__)
+        logger.warning("pause is not shared", connection=name, error=type(error).__name__)
 
 
 def is_paused(name: str) -> bool:
@@ -152,7 +152,7 @@ def _book_shared(
     try:
         return [float(wait) for wait in redis.client(REDIS_TIMEOUT).eval(BOOK, len(keys), *keys, *values)]
     except RedisError as error:
-        logger.warning("pacing without redis connection=%s error=%s", name, type(error).__name__)
+        logger.warning("pacing without redis", connection=name, error=type(error).__name__)
         _redis_failed()
         return None
 

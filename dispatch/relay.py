@@ -12,13 +12,13 @@ as `released`; 4. publish, confirmed; 5. put back what could not be published. A
 rows whose lease ends.
 """
 
-import logging
 import math
 import time
 from collections import defaultdict
 from collections.abc import Sequence
 from datetime import timedelta
 
+import structlog
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
@@ -37,7 +37,7 @@ from sendmsg.api import idempotency
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics, traces
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SWEEP_EVERY = 1.0  # seconds between looks for ended leases
 PURGE_EVERY = 3600.0  # seconds between deletions of idempotency records that have served their time
@@ -112,7 +112,7 @@ class Relay(Pump):
         found = serving.unserved()
         if found != self._left:
             names = sorted(entry.name for entry in directory.entries().values() if entry.id in found)
-            logger.warning("connections that no worker serves names=%s", ",".join(names) or "none")
+            logger.warning("connections that no worker serves", names=",".join(names) or "none")
             self._left = found
         return found
 

@@ -4,17 +4,18 @@ A task is over when its messages are claimed: from then on their rows and leases
 the tasks of other connections.
 """
 
-import logging
 import time
 from collections.abc import Sequence
 from threading import Lock
 from uuid import UUID
 
+import structlog
+
 from dispatch import attempts, calls, directory
 from dispatch.lines import Line
 from sendmsg.errors import ConfigurationError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _lines: dict[str, Line] = {}
 _lines_lock = Lock()
@@ -32,7 +33,7 @@ def line(name: str) -> Line | None:
         try:
             provider = entry.build()
         except ConfigurationError as error:
-            logger.error("connection can't work name=%s reason=%s", name, error.detail)
+            logger.error("connection can't work", connection=name, reason=error.detail)
             return None
         made = _lines[name] = Line(entry, provider)
     if current is not None:
@@ -44,7 +45,7 @@ def deliver_batch(name: str, references: Sequence[tuple[UUID, int]]) -> int:
     """Begin to send the messages that are still ours to send; how many were claimed."""
     open_line = line(name)
     if open_line is None:
-        logger.warning("task for a connection that is not there name=%s", name)
+        logger.warning("task for a connection that is not there", connection=name)
         return 0  # the leases end, and routing chooses again
     held = attempts.claim(references, open_line.entry)
     if held:

@@ -5,12 +5,12 @@ the table is followed within seconds: a new connection gets its task and its que
 it says that it serves them (`dispatch.serving`).
 """
 
-import logging
 import threading
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import structlog
 from celery.app.trace import build_tracer
 from celery.worker.control import control_command
 from django.conf import settings
@@ -21,7 +21,7 @@ from dispatch.directory import Entry
 from dispatch.tasks import rate_limit, task_name, task_of
 from sendmsg.celery import app
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 WATCH_EVERY = 5.0  # seconds between looks at the connections
 
@@ -88,7 +88,7 @@ class Watch(threading.Thread):
             try:
                 self.look()
             except Exception as error:  # database or broker away: the next look finds what this one missed
-                logger.warning("connection watch failed error=%s", type(error).__name__)
+                logger.warning("connection watch failed", error=type(error).__name__)
                 connections["default"].close()
             if self.stopping.wait(WATCH_EVERY):
                 return

@@ -3,10 +3,10 @@
 A client may lift any of them, a person's own too: it answers for the consent that it has.
 """
 
-import logging
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.db import transaction
 from django.db.models import QuerySet
 from django.urls import reverse
@@ -30,7 +30,7 @@ from sendmsg.api.problems import Problem
 from sendmsg.api.schema import BODY, IDEMPOTENCY, IDEMPOTENCY_KEY, IDEMPOTENCY_REPLAYED, LIST, page_of, problems
 from sendmsg.api.serializers import StrictSerializer, validated
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 _Fields = dict[str, serializers.Field[Any, Any, Any, Any]]
 
@@ -167,5 +167,5 @@ class SuppressionView(APIView):
             lifted = suppressions.lift(visible(request).filter(pk=suppression_id))
         if not lifted:
             raise Problem("not_found")
-        logger.info("suppression lifted id=%s key=%s", suppression_id, client_of(request).key_id)
+        logger.info("suppression lifted", suppression_id=suppression_id, key_id=client_of(request).key_id)
         return Response(status=204)

@@ -9,12 +9,12 @@
 - Its name says what it serves, and it gives signs of life (`sendmsg.heartbeat`).
 """
 
-import logging
 import re
 import socket
 from collections.abc import Collection
 from typing import Any
 
+import structlog
 from celery import bootsteps
 from celery.signals import task_postrun, task_prerun, worker_ready, worker_shutting_down
 from celery.worker.consumer import Consumer
@@ -26,7 +26,7 @@ from sendmsg import heartbeat
 from sendmsg.celery import app
 from sendmsg.telemetry import port
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 DRAIN_WITHIN = 60.0  # seconds; over a call for many messages, and a database that comes back
 BEAT_EVERY = 5.0  # seconds
@@ -66,7 +66,7 @@ class DeliverConsumer(Consumer):
         heartbeat.beat()
 
     def on_decode_error(self, message: Any, exc: Exception) -> None:
-        logger.error("task can't be decoded error=%s", type(exc).__name__)
+        logger.error("task can't be decoded", error=type(exc).__name__)
         message.reject(requeue=False)
 
 

@@ -5,7 +5,6 @@ none, which may grow, later and later while a dependency is away, and not at all
 (the step at hand is finished first). A step must leave nothing behind when it raises: its work is simply found again.
 """
 
-import logging
 import random
 import signal
 import time
@@ -14,12 +13,13 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import ClassVar
 
+import structlog
 from django.db import close_old_connections
 
 from sendmsg import heartbeat
 from sendmsg.telemetry import metrics, port
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 FIRST_PAUSE = 0.1  # seconds after a first failure
 LONGEST_PAUSE = 5.0  # seconds; a dependency that comes back is noticed within this
@@ -91,12 +91,12 @@ class Pump:
             signal.signal(number, self._stop)
         metrics.PUMP_FAILURES.labels(self.name)  # from 0, so that the first failure is seen as a rise
         port.open_port()
-        logger.info("pump started name=%s", self.name)
+        logger.info("pump started", name=self.name)
         pause = 0.0
         while not self.stopping.is_set():
             pause = self._turn(pause)
         self.close()
-        logger.info("pump stopped name=%s", self.name)
+        logger.info("pump stopped", name=self.name)
 
     def _turn(self, pause: float) -> float:
         """One step and the wait after it; returns the pause to grow from, 0 when all is well."""
@@ -118,13 +118,8 @@ class Pump:
             self._check_at = 0.0
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)
             metrics.PUMP_FAILURES.labels(self.name).inc()
-            logger.error(
-                "pump step failed name=%s error=%s pause=%.1f",
-                self.name,
-                _one_line(error),
-                pause,
-                exc_info=pause == FIRST_PAUSE,
-            )
+            about = {"name": self.name, "error": _one_line(error), "pause": pause}
+            logger.error("pump step failed", **about, exc_info=pause == FIRST_PAUSE)
             self.stopping.wait(pause * random.uniform(0.5, 1))
             return pause
         return 0.0

@@ -312,8 +312,8 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {
-        "line": {"()": "sendmsg.telemetry.logging.LineFormatter"},
-        "json": {"()": "sendmsg.telemetry.logging.JsonFormatter"},
+        "line": {"()": "sendmsg.telemetry.logging.lines"},
+        "json": {"()": "sendmsg.telemetry.logging.documents"},
     },
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": ENVIRONMENT["LOG_FORMAT"]}},
     "root": {"handlers": ["stderr"], "level": ENVIRONMENT["LOG_LEVEL"]},

@@ -66,6 +66,15 @@ def pytest_configure() -> None:
     _ = settings.DATABASES  # reads the settings, after which pytest-django sets Django up
 
 
+@pytest.fixture
+def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    """With its text as an operator reads it."""
+    from sendmsg.telemetry.logging import lines
+
+    caplog.handler.setFormatter(lines())
+    return caplog
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """RabbitMQ takes seconds: it starts beside the first tests if any test will need it."""
     if session.config.option.collectonly:

@@ -4,7 +4,6 @@ Every query is bounded by an index and by `TIMEOUT`, and the answers are shared 
 on the wall in every room costs no more than one.
 """
 
-import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Final, TypeVar
 
+import structlog
 from django.db import Error, connection, transaction
 from django.utils import timezone
 
@@ -24,7 +24,7 @@ from dispatch.vitals import vitals
 from dispatch.vocabulary import LetterState
 from sendmsg.journal.models import JournalEntry
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 Found = TypeVar("Found")
 
@@ -194,5 +194,5 @@ def _ask(look: Callable[..., Found], *values: Any) -> Found | None:
             cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(TIMEOUT)])
             return look(*values)
     except Error as error:
-        logger.warning("figures not known part=%s error=%s", look.__name__, type(error).__name__)
+        logger.warning("figures not known", part=look.__name__, error=type(error).__name__)
         return None

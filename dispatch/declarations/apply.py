@@ -5,10 +5,10 @@ credentials that it does not name stay, and nobody is paused or resumed: operato
 is not in the file stays too, or with `prune` is switched off; nothing is ever deleted but steps of a route.
 """
 
-import logging
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import structlog
 from django.db import connection as database
 from django.db import transaction
 
@@ -21,7 +21,7 @@ from dispatch.models import Connection
 from dispatch.providers.registry import PROVIDERS
 from sendmsg.errors import ConfigurationError
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 LOCK: Final = 5_347_201  # any number that nobody else locks: two deploys at once take turns
 COLUMNS: Final = tuple(key for key in CONNECTION if key != "credentials")
@@ -47,7 +47,7 @@ def apply(declaration: Declaration, by: str, *, prune: bool = False, dry_run: bo
     lines = connections.lines + ways.lines
     if not dry_run:
         for line in lines:
-            logger.info("applied by=%s %s", by, line.strip())
+            logger.info("applied", by=by, change=line.strip())
         directory.forget()
         routes.forget()
     return lines

@@ -4,11 +4,11 @@ Any number may run; each kind of file is one process's at a time, and the others
 (`ARCHIVE_URL`) it makes days and keys and shortens texts, and deletes nothing.
 """
 
-import logging
 import time
 from datetime import UTC, datetime
 from typing import Final
 
+import structlog
 from django.utils import timezone
 
 from dispatch.retention import bodies, messages, sweeps  # noqa: F401  registers its sweeps
@@ -20,7 +20,7 @@ from sendmsg.pump import Pump
 from sendmsg.sealing import keys
 from sendmsg.telemetry import metrics
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 LOOK_EVERY: Final = 60.0  # seconds between looks at the days there are
 

@@ -5,18 +5,18 @@ open: while Redis is away it is kept in memory alone.
 """
 
 import json
-import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from redis.exceptions import RedisError
 
 from sendmsg import redis
 from sendmsg.alerts.conditions import Condition
 from sendmsg.alerts.expressions import History, Labels
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 KEY: Final = "alerts"
 REDIS_TIMEOUT: Final = 0.5  # seconds
@@ -71,7 +71,7 @@ class Episodes:
         try:
             stored: Any = redis.client(REDIS_TIMEOUT).hgetall(redis.key(KEY))
         except RedisError as error:
-            logger.warning("alerts not recalled error=%s", type(error).__name__)
+            logger.warning("alerts not recalled", error=type(error).__name__)
             return
         for row in stored.values():
             name, labels, value, since = json.loads(row)
@@ -94,4 +94,4 @@ class Episodes:
                 pipe.hset(redis.key(KEY), mapping=rows)
             pipe.execute()
         except RedisError as error:
-            logger.warning("alerts not remembered error=%s", type(error).__name__)
+            logger.warning("alerts not remembered", error=type(error).__name__)

@@ -4,7 +4,6 @@ A counter that falls was begun again, and counts from 0. One that is new at a pr
 risen from 0, which Prometheus does not see.
 """
 
-import logging
 from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from functools import cache
 from typing import Final
 from urllib.parse import urlsplit
 
+import structlog
 from django.conf import settings
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -20,7 +20,7 @@ from sendmsg.alerts.expressions import Labels, Series, Values
 from sendmsg.errors import CallFailed
 from sendmsg.http import HttpClient, build_session
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONNECT: Final = 2.0  # seconds
 TOTAL: Final = 5.0  # seconds for one look at one process
@@ -55,7 +55,7 @@ def scrape(url: str) -> list[Sample]:
             raise ValueError(f"HTTP {answer.status}")
         families = list(text_string_to_metric_families(answer.body.decode()))
     except (CallFailed, ValueError) as error:
-        logger.warning("metrics not read instance=%s error=%s", labels["instance"], error)
+        logger.warning("metrics not read", instance=labels["instance"], error=error)
         return [Sample("up", labels, 0.0)]
     found = [Sample(one.name, one.labels, one.value) for family in families for one in family.samples]
     return [Sample("up", labels, 1.0), *found]

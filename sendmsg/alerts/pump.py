@@ -3,10 +3,10 @@
 One process is enough, and one should run: two would tell everything twice.
 """
 
-import logging
 import time
 from typing import Final
 
+import structlog
 from django.conf import settings
 
 from sendmsg.alerts.conditions import CONDITIONS
@@ -15,7 +15,7 @@ from sendmsg.alerts.looking import Past, scrape
 from sendmsg.alerts.telling import ways
 from sendmsg.pump import Pump
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 EVERY: Final = 15.0  # seconds, as Prometheus by our configuration
 
@@ -38,7 +38,7 @@ class Alerts(Pump):
         self.look_around()
         changed = self.episodes.look(self.past, time.time())
         for one in changed:
-            logger.warning("alert %s", one.line)
+            logger.warning("alert", about=one.line)
         told = [way.tell(changed) for way in self._ways]
         self._untold |= bool(changed)
         if self._untold and all(told):

@@ -5,13 +5,13 @@ Alertmanager posts, and a `text` for chats that know no more than that:
 https://prometheus.io/docs/alerting/latest/configuration/#webhook_config
 """
 
-import logging
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from smtplib import SMTPException
 from typing import Any, Final
 
+import structlog
 from django.conf import settings
 from django.core.mail import send_mail
 
@@ -19,7 +19,7 @@ from sendmsg.alerts.episodes import Episode
 from sendmsg.errors import CallFailed
 from sendmsg.http import HttpClient, build_session
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONNECT: Final = 5.0  # seconds
 TOTAL: Final = 10.0  # seconds
@@ -48,7 +48,7 @@ class Way:
         try:
             self._send(self._waiting)
         except Untold as failed:
-            logger.error("alerts not told by=%s reason=%s waiting=%d", self.name, failed, len(self._waiting))
+            logger.error("alerts not told", by=self.name, reason=failed, waiting=len(self._waiting))
             return False
         self._waiting = []
         return True

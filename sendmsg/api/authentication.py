@@ -5,12 +5,12 @@ no comparison of secrets takes place whose time could tell anything. Every refus
 own; only a client that holds the whole key can learn that it was revoked or has expired.
 """
 
-import logging
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import ClassVar, cast
 from uuid import UUID
 
+import structlog
 from django.db import DatabaseError, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -25,7 +25,7 @@ from sendmsg.api.problems import Problem
 
 LAST_USED_PRECISION = timedelta(minutes=10)  # an exact time would cost a write per request
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +89,4 @@ def _note_use(key_id: UUID, now: datetime) -> None:
             free = ApiKey.objects.filter(stale, pk=key_id).select_for_update(skip_locked=True)
             ApiKey.objects.filter(pk__in=free.order_by().values("pk")).update(last_used_at=now)
     except DatabaseError as error:
-        logger.warning("last_used_at of API key %s was not written: %s", key_id, type(error).__name__)
+        logger.warning("last_used_at not written", key_id=key_id, error=type(error).__name__)

@@ -5,11 +5,11 @@ not ready (503). Without the others we are degraded: what was accepted waits, an
 Nothing of an error is shown but its absence.
 """
 
-import logging
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import connections
 from django.http import HttpRequest, JsonResponse
@@ -21,7 +21,7 @@ from redis.retry import Retry
 CONNECT_TIMEOUT = 2  # seconds; the least that libpq knows
 DEADLINE = 4.0  # seconds for all checks together; under the usual timeout of a prober
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def healthz(request: HttpRequest) -> JsonResponse:
@@ -49,7 +49,7 @@ def run(checks: Mapping[str, Callable[[], None]]) -> dict[str, str]:
         error = future.exception() if future.done() else TimeoutError()
         states[name] = "ok" if error is None else "failing"
         if error is not None:
-            logger.warning("Readiness: %s is failing: %s", name, type(error).__name__)
+            logger.warning("not ready", part=name, error=type(error).__name__)
     return states
 
 

@@ -10,13 +10,13 @@ as well. What an unexpected exception says may quote the request, so neither the
 it: both name the request id.
 """
 
-import logging
 import math
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+import structlog
 from django.core.exceptions import (
     NON_FIELD_ERRORS,
     BadRequest,
@@ -41,7 +41,7 @@ MAX_ERRORS = 50  # entries of `errors`; a body of 64 kB could hold ten thousand 
 DATABASE_RETRY_AFTER = 2  # seconds; long enough not to add to an overload
 _CHALLENGE = 'Bearer realm="SendMSG"'
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +141,7 @@ def to_problem(exception: Exception) -> Problem:
         return Problem("throttled", headers={"Retry-After": str(seconds)})
     # Down, out of connections, deadlock, timeout: whatever it is, it passes.
     if isinstance(exception, OperationalError | InterfaceError):
-        logger.warning("The database failed a request: %s", _innermost(exception))
+        logger.warning("database failed a request", error=_innermost(exception))
         return Problem("database_unavailable", headers={"Retry-After": str(DATABASE_RETRY_AFTER)})
     for kind, code in _CODES:
         if isinstance(exception, kind):
@@ -193,5 +193,5 @@ def _report(exception: BaseException, request: HttpRequest | None) -> None:
     while cause is not None:
         lines += [f"{type(cause).__qualname__}\n", *traceback.format_tb(cause.__traceback__)]
         cause = cause.__cause__ or (None if cause.__suppress_context__ else cause.__context__)
-    logger.error("Unexpected %s in a request\n%s", type(exception).__qualname__, "".join(lines))
+    logger.error("unexpected error in a request", error=type(exception).__qualname__, exception="".join(lines))
     got_request_exception.send(sender=exception_handler, request=request)

@@ -6,19 +6,18 @@ refused.
 
 import re
 from collections.abc import Callable
-from contextvars import ContextVar
 
 from django.http import HttpRequest, HttpResponseBase
+from structlog.contextvars import bind_contextvars, get_contextvars
 from uuid_utils.compat import uuid7
 
 HEADER = "X-Request-ID"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_current: ContextVar[str] = ContextVar("request_id", default="")
 
 
 def current_request_id() -> str:
     """The id of the request that this thread serves; empty outside of one."""
-    return _current.get()
+    return str(get_contextvars().get("request_id", ""))
 
 
 class RequestIdMiddleware:
@@ -31,7 +30,7 @@ class RequestIdMiddleware:
         given = request.headers.get(HEADER, "")
         request_id = given if _SANE.fullmatch(given) else uuid7().hex
         # Not reset afterwards: Django logs 4xx and 5xx answers after the last middleware has returned.
-        _current.set(request_id)
+        bind_contextvars(request_id=request_id)
         response = self.get_response(request)
         response[HEADER] = request_id
         return response

@@ -4,16 +4,16 @@
 away must not turn a task's failure into a crash of its acknowledgement, so its errors end in the process's log.
 """
 
-import logging
 from typing import Any
 
+import structlog
 from django.conf import settings
 from django.db import Error
 from django.utils import timezone
 from django_celery_results.backends.database import DatabaseBackend
 from django_celery_results.models import TaskResult
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 class FailureBackend(DatabaseBackend):  # type: ignore[misc]  # the package is untyped
@@ -23,7 +23,7 @@ class FailureBackend(DatabaseBackend):  # type: ignore[misc]  # the package is u
         try:
             return super().store_result(task_id, result, state, *args, **kwargs)
         except Error as error:
-            logger.error("task failure not stored task=%s reason=%s", task_id, type(error).__name__)
+            logger.error("task failure not stored", task=task_id, reason=type(error).__name__)
             return result
 
 

@@ -1,27 +1,27 @@
-"""One line an event, as text or as JSON. A line break in a value can't forge a second event.
+"""One line an event, as text or as JSON, by structlog. A line break in a value can't forge a second event.
 
-Promises, whoever logs: what looks like a phone number is masked, and of a database's error only the first line is
-shown, because those after it quote the row. Ours log ids, names and codes, and `key=%s` in a text is a field in JSON.
+Promises, whoever logs, we or a library: what looks like a phone number is masked, and of a database's error only the
+first line is shown, because those after it quote the row. Ours log ids, names and codes, each as a field.
 """
 
 import json
 import logging
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
-from types import TracebackType
-from typing import Any, Final
+import traceback
+from collections.abc import Iterator
+from typing import Final
 
+import structlog
 from django.db import Error
+from structlog.stdlib import ProcessorFormatter
+from structlog.typing import EventDict, ExcInfo, Processor, WrappedLogger
 
-from sendmsg.api.request_id import current_request_id
 from sendmsg.telemetry.traces import current_trace_id
 
 NUMBER: Final = re.compile(r"(?<![\w-])\+?[0-9]{9,15}(?![\w-])")  # digits inside of an id are no number
-_PLACEHOLDER: Final = re.compile(r"%[-#0-9.]*[a-z]")
-_PAIR: Final = re.compile(r"(\w+)=%[-#0-9.]*[a-z]")
-
-Raised = tuple[type[BaseException], BaseException, TracebackType | None] | tuple[None, None, None]
+_FIRST: Final = ("time", "level", "logger", "event")
+_PLAIN: Final = re.compile(r"[^\s\"=]+")
+"""A value that needs no quotes in a line."""
 
 
 def mask(text: str) -> str:
@@ -29,62 +29,62 @@ def mask(text: str) -> str:
     return NUMBER.sub(lambda found: f"{found[0][:3]}****{found[0][-2:]}", text)
 
 
-class _Formatter(logging.Formatter):
-    def formatException(self, ei: Raised) -> str:  # noqa: N802  # logging's name
-        text = super().formatException(ei)
-        for error in _chain(ei[1]):
-            if isinstance(error, Error) or isinstance(error.__cause__, Error) or _is_of_driver(error):
-                said = str(error)
-                text = text.replace(said, said.partition("\n")[0]) if "\n" in said else text
-        return text
+def lines() -> logging.Formatter:
+    """`time level logger event name=value …`; a traceback follows, indented, so that every event starts a line."""
+    return _formatter(_as_line)
 
 
-class LineFormatter(_Formatter):
-    """Formats records as single lines; a traceback follows, indented, so that every event still starts a line."""
-
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s %(name)s %(message)s")
-
-    def format(self, record: logging.LogRecord) -> str:
-        first, *rest = super().format(record).splitlines() or [""]
-        suffix = "".join(f" {name}={value}" for name, value in _context().items())
-        return mask("\n    ".join([first + suffix, *rest]))
+def documents() -> logging.Formatter:
+    """JSON objects: time (UTC), level, logger, event, its fields, and what it belongs to."""
+    return _formatter(structlog.processors.JSONRenderer())
 
 
-class JsonFormatter(_Formatter):
-    """Formats records as JSON objects: time (UTC), level, logger, event, its fields, and where it belongs."""
+def _formatter(renderer: Processor) -> logging.Formatter:
+    return ProcessorFormatter(
+        foreign_pre_chain=_GATHERED,
+        processors=[
+            ProcessorFormatter.remove_processors_meta,
+            structlog.processors.ExceptionRenderer(_traceback),
+            _masked,
+            renderer,
+        ],
+    )
 
-    def format(self, record: logging.LogRecord) -> str:
-        event, fields = _parts(record)
-        document: dict[str, Any] = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "event": event,
-        }
-        document = {**document, **{name: value for name, value in fields.items() if name not in document}, **_context()}
-        if record.exc_info:
-            document["exception"] = self.formatException(record.exc_info)
-        return json.dumps({name: _shown(value) for name, value in document.items()})
+
+def _of_trace(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    if trace_id := current_trace_id():
+        event["trace_id"] = trace_id
+    return event
+
+
+def _masked(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """In the order that a reader looks for; anything but a number is text."""
+    return {key: _shown(event[key]) for key in (*_FIRST, *(key for key in event if key not in _FIRST))}
 
 
 def _shown(value: object) -> object:
     return value if isinstance(value, float | int) else mask(str(value))
 
 
-def _context() -> dict[str, str]:
-    """Of the request that this thread serves."""
-    found = {"request_id": current_request_id(), "trace_id": current_trace_id()}
-    return {name: value for name, value in found.items() if value}
+def _as_line(logger: WrappedLogger, name: str, event: EventDict) -> str:
+    exception = event.pop("exception", "")
+    head = " ".join(str(event.pop(key)) for key in _FIRST)
+    fields = "".join(f" {key}={_quoted(str(value))}" for key, value in event.items())
+    first, *rest = f"{head}\n".splitlines()
+    return "\n    ".join([first + fields, *rest, *exception.splitlines()])
 
 
-def _parts(record: logging.LogRecord) -> tuple[str, Mapping[str, Any]]:
-    """The event and its fields, where every value of the text has a name; else the whole text."""
-    template, values = str(record.msg), record.args
-    pairs, count = list(_PAIR.finditer(template)), len(_PLACEHOLDER.findall(template))
-    if not pairs or not isinstance(values, tuple) or not len(pairs) == len(values) == count:
-        return record.getMessage(), {}
-    return template[: pairs[0].start()].strip(), {pair[1]: value for pair, value in zip(pairs, values, strict=True)}
+def _quoted(value: str) -> str:
+    return value if _PLAIN.fullmatch(value) else json.dumps(value)
+
+
+def _traceback(exc_info: ExcInfo) -> str:
+    text = "".join(traceback.format_exception(*exc_info)).rstrip("\n")
+    for error in _chain(exc_info[1]):
+        if isinstance(error, Error) or isinstance(error.__cause__, Error) or _is_of_driver(error):
+            said = str(error)
+            text = text.replace(said, said.partition("\n")[0]) if "\n" in said else text
+    return text
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:
@@ -95,3 +95,24 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
 
 def _is_of_driver(error: BaseException) -> bool:
     return type(error).__module__.startswith("psycopg2")
+
+
+_GATHERED: Final[list[Processor]] = [
+    structlog.contextvars.merge_contextvars,
+    _of_trace,
+    structlog.stdlib.add_logger_name,
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True, key="time"),
+]
+"""What every event is given where it happens; the last ones replace fields of the same name."""
+
+structlog.configure(
+    processors=[
+        structlog.stdlib.filter_by_level,
+        *_GATHERED,
+        ProcessorFormatter.wrap_for_formatter,
+    ],
+    wrapper_class=structlog.stdlib.BoundLogger,
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    cache_logger_on_first_use=True,
+)

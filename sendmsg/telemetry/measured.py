@@ -5,20 +5,20 @@ A measurement replaces the one before it as a whole, so a connection that was de
 """
 
 import json
-import logging
 import os
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+import structlog
 from prometheus_client import Metric
 from prometheus_client.registry import Collector
 
 from sendmsg.telemetry import folder
 from sendmsg.telemetry.gauges import GAUGES, MEASURED_AT, Reading
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 FRESH: Final = 60.0  # seconds; a measurement is made every few
 FILE: Final = "measured.json"
@@ -73,5 +73,5 @@ def _read() -> tuple[float, Sequence[Reading]]:
     except FileNotFoundError:
         return 0.0, ()
     except (OSError, ValueError, KeyError, TypeError) as error:
-        logger.warning("measurement not read error=%s", type(error).__name__)
+        logger.warning("measurement not read", error=type(error).__name__)
         return 0.0, ()

@@ -5,12 +5,12 @@ what could be millions is counted up to a bound. A part whose server is away is 
 to be; the others are measured all the same. Several of these processes are of no harm.
 """
 
-import logging
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Final
 
+import structlog
 from django.db import Error
 from django.db import connection as database
 from django.utils.module_loading import import_string
@@ -20,7 +20,7 @@ from sendmsg.telemetry import gauges
 from sendmsg.telemetry.gauges import Reading
 from sendmsg.telemetry.measured import MEASURED
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 EVERY: Final = 5.0  # seconds; a third of how often Prometheus asks by our configuration
 PATIENCE: Final = "3s"  # for one statement: who measures must not be what a database is busy with
@@ -66,7 +66,7 @@ class Measuring(Pump):
             found = list(part())
         except Exception as error:  # of the database, of Redis, of kombu, of boto3
             if name not in self._failing:
-                logger.warning("not measured part=%s error=%s", name, type(error).__name__)
+                logger.warning("not measured", part=name, error=type(error).__name__)
                 self._failing.add(name)
             return None
         self._failing.discard(name)

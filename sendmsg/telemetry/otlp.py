@@ -16,6 +16,7 @@ from functools import cache
 from multiprocessing.util import Finalize
 from typing import Final
 
+import structlog
 from django.conf import settings
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -30,7 +31,7 @@ from sendmsg import __version__
 from sendmsg.telemetry.spans import Span
 from sendmsg.telemetry.traceparent import Place
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 _lock = threading.Lock()
 
 TIMEOUT: Final = 3.0  # seconds for one batch, repeats included; other threads never wait for it

@@ -4,7 +4,6 @@ Of those that share a port and a folder one answers for all; when it ends anothe
 can't have the port does its work all the same.
 """
 
-import logging
 import threading
 import time
 from collections.abc import Callable, Iterable
@@ -12,11 +11,12 @@ from socketserver import ThreadingMixIn
 from typing import Any, Final
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
+import structlog
 from django.conf import settings
 
 from sendmsg.telemetry import exposition
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 SILENCE: Final = 5  # seconds without a word after which a connection is closed
 TRY_EVERY: Final = 2.0  # seconds between two tries to have the port
@@ -57,10 +57,10 @@ def _serve(number: int) -> None:
     while True:
         try:
             with make_server("", number, application, Server, Handler) as server:
-                logger.info("metrics served port=%d", number)
+                logger.info("metrics served", port=number)
                 server.serve_forever()
         except OSError as error:
             if not told:
-                logger.warning("metrics not served yet port=%d reason=%s", number, error.strerror)
+                logger.warning("metrics not served yet", port=number, reason=error.strerror)
                 told = True
             time.sleep(TRY_EVERY)

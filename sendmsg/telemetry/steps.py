@@ -6,15 +6,17 @@ The timeline has the same and more; this is for where all logs are kept in one p
 import logging
 from typing import Final
 
+import structlog
+
 LOGGER: Final = "sendmsg.messages"
-logger = logging.getLogger(LOGGER)
+logger = structlog.stdlib.get_logger(LOGGER)
+_level = logging.getLogger(LOGGER)  # asked for every step of every message, so without anything between
 
 
 def on() -> bool:
-    return logger.isEnabledFor(logging.INFO)
+    return _level.isEnabledFor(logging.INFO)
 
 
 def log(step: str, **fields: object) -> None:
     """One step. `fields`: ids, names, states and codes only; None and "" are left out."""
-    known = {name: value for name, value in fields.items() if value not in (None, "")}
-    logger.info(" ".join([step, *(f"{name}=%s" for name in known)]), *known.values())
+    logger.info(step, **{name: value for name, value in fields.items() if value not in (None, "")})

@@ -6,7 +6,6 @@ retries, other processes and receipts days later find it. Spans are written when
 their spans link back. Whether a trace is recorded is decided once, when its message is accepted.
 """
 
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -14,13 +13,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
 from sendmsg.telemetry.spans import Data, Kind, Span
 from sendmsg.telemetry.traceparent import Place
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 MAX_LINKS: Final = 128  # of one span; what OpenTelemetry's SDKs keep by default
 
@@ -187,4 +187,4 @@ def _export(span: Span) -> None:
     except Exception as error:
         if type(error) not in _stumbled:
             _stumbled.add(type(error))
-            logger.exception("span lost name=%s", span.name)
+            logger.exception("span lost", name=span.name)

@@ -35,7 +35,7 @@ def test_a_connection_whose_credentials_cannot_be_read_leaves_the_others_working
     directory.forget()
 
     assert [name for name, entry in directory.entries().items() if entry.fault] == ["bad"]
-    assert "connection can't work name=bad" in caplog.text
+    assert "connection can't work connection=bad" in caplog.text
 
 
 def test_a_connection_of_an_unknown_provider_has_a_fault_and_gets_no_message() -> None:

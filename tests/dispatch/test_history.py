@@ -51,7 +51,7 @@ def test_the_breaker_of_a_connection_that_is_gone_is_only_logged(caplog: pytest.
     history.note_breaker("gone", BreakerState.OPEN, "timeout, 5 of 5")
 
     assert lines() == []
-    assert "breaker connection=gone state=open reason=timeout, 5 of 5" in caplog.text
+    assert 'breaker moved connection=gone state=open reason="timeout, 5 of 5"' in caplog.text
 
 
 @pytest.mark.django_db(transaction=True)

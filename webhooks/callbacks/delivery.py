@@ -5,13 +5,13 @@ are answers and not followed. The URL is checked again before the call, and its 
 """
 
 import gzip
-import logging
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Final
 from uuid import UUID
 
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
@@ -23,7 +23,7 @@ from webhooks.callbacks import signing
 from webhooks.callbacks.models import RESPONSE_LENGTH
 from webhooks.callbacks.spans import CallbackSpan
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 CONNECT: Final = 5.0  # seconds: name, TCP and TLS
 SILENCE: Final = 15.0  # seconds; the total ends it
@@ -117,7 +117,7 @@ def _deliver(task: Task, trace: dict[str, str], began: datetime) -> Result:
     except CallFailed as failed:
         code, status = failed.code, getattr(failed, "status", None)
     except Exception as error:
-        logger.error("callback raised id=%s", task.id, exc_info=error)
+        logger.error("callback raised", callback_id=task.id, exc_info=error)
         code = "callback_error"
     if status is not None:
         code = "" if 200 <= status < 300 else f"http_{status}"

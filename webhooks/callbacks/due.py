@@ -5,13 +5,13 @@ than half of the threads, nor more than its share while others wait; one that fa
 alone until `paused_until`, and is then tried with one call at a time over all processes.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
+import structlog
 from django.db import connection as database
 from django.db import transaction
 
@@ -23,7 +23,7 @@ from webhooks.callbacks.delivery import TOTAL, Task
 from webhooks.callbacks.models import Callback, Endpoint, MessageSecret
 from webhooks.callbacks.vocabulary import Compression, EndpointKind
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 LEASE: Final = timedelta(seconds=TOTAL + 30)  # a call, and time to write down what became of it
 TRUSTED: Final = 3  # failures in a row; fewer are the callback's, more are the endpoint's
@@ -182,7 +182,7 @@ def _unreadable(row: Row) -> bool:
     """What can't be decrypted is not sent, and is ours to send again when the lease is over."""
     found = unreadable(row[4])
     if found is not None:
-        logger.error("callback unreadable callback=%s locked=%s", row[0], found.locked)
+        logger.error("callback unreadable", callback_id=row[0], locked=found.locked)
     return found is not None
 
 
@@ -202,7 +202,7 @@ def _keys(endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
             return signing.active(endpoint, now)
         return signing.active(_message_secret(endpoint), now)
     except ConfigurationError as error:
-        logger.error("callback secret unreadable endpoint=%s error=%s", endpoint.id, error)
+        logger.error("callback secret unreadable", endpoint_id=endpoint.id, error=str(error))
         return ()
 
 

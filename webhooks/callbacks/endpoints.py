@@ -4,11 +4,11 @@
 row in step, under a lock on the account, taken after the endpoint's own.
 """
 
-import logging
 from collections.abc import Collection, Sequence
 from datetime import datetime
 from uuid import UUID
 
+import structlog
 from django.db.models import Q
 from django.utils import timezone
 
@@ -21,7 +21,7 @@ from webhooks.callbacks import signing
 from webhooks.callbacks.models import Endpoint, MessageSecret
 from webhooks.callbacks.vocabulary import Compression, DisabledReason, EndpointKind, EndpointState, Kind
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 MOST = 20  # endpoints of an account and mode; each is one more row for every event
 
@@ -111,7 +111,7 @@ def disable(endpoint: Endpoint, reason: DisabledReason) -> None:
     endpoint.disabled_at = timezone.now()
     _save_state(endpoint)
     metrics.ENDPOINTS_DISABLED.labels(reason.value).inc()
-    logger.warning("endpoint disabled id=%s account=%s reason=%s", endpoint.id, endpoint.account_id, reason.value)
+    logger.warning("endpoint disabled", endpoint_id=endpoint.id, account_id=endpoint.account_id, reason=reason.value)
     about = {"id": str(endpoint.id), "url": endpoint.url, "reason": reason.value}
     announce(endpoint.account_id, endpoint.test, Kind.ENDPOINT_DISABLED, about)
 

@@ -6,7 +6,6 @@ hundred thousand announcements of one hold up nobody else's.
 """
 
 import json
-import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from math import ceil
 from typing import Any, Final
 from uuid import UUID
 
+import structlog
 from django.db import connection as database
 from django.db import transaction
 from django.utils import timezone
@@ -28,7 +28,7 @@ from webhooks.callbacks import endpoints, payloads
 from webhooks.callbacks.models import Callback, Endpoint
 from webhooks.callbacks.vocabulary import EndpointKind, EndpointState, Kind, wants
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 BATCH = 100  # announcements a step; about 30 ms, in which no call is begun
 
@@ -101,7 +101,7 @@ def _readable(found: Iterable[Announcement]) -> list[Announcement]:
     rows = list(found)
     readable = [row for row in rows if unreadable(row.data) is None]
     if len(readable) < len(rows):
-        logger.error("announcements unreadable count=%d", len(rows) - len(readable))
+        logger.error("announcements unreadable", count=len(rows) - len(readable))
     return readable
 
 

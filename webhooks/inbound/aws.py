@@ -7,10 +7,11 @@ Raw message delivery must be off: what is raw has no signature.
 Our message id comes back in `context`, whose pairs go out with the message.
 """
 
-import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, ClassVar, Final
+
+import structlog
 
 from dispatch.vocabulary import Channel, ReceiptStatus
 from sendmsg.errors import MalformedWebhook, SignatureRefused
@@ -25,7 +26,7 @@ from webhooks.inbound.base import (
     WebhookRequest,
 )
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 STATUSES: Final = {
     **dict.fromkeys(("QUEUED", "PENDING", "SENT", "SUCCESSFUL"), "sent"),  # the last: the carrier has it

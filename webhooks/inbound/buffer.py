@@ -7,10 +7,10 @@ acknowledged (`BufferUnavailable`): the provider sends it again. The receipts pu
 stored twice, because a confirm came too late, makes no second row.
 """
 
-import logging
 from collections.abc import Sequence
 from functools import cache
 
+import structlog
 from django.conf import settings
 
 from sendmsg.errors import BufferUnavailable
@@ -25,7 +25,7 @@ from webhooks.inbound.entries import MainSource, Source, Store
 from webhooks.inbound.replays import Proof
 from webhooks.inbound.spool import Spool, SpoolSource
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 def append(connection: str, payload: Payload, proof: Proof | None = None) -> str:
@@ -41,7 +41,7 @@ def append(connection: str, payload: Payload, proof: Proof | None = None) -> str
         try:
             stored = _store(store, connection, payload, proof)
         except BufferUnavailable as error:
-            logger.warning("webhook not stored where=%s reason=%s", store.where, error.detail)
+            logger.warning("webhook not stored", where=store.where, reason=error.detail)
             codes.add(error.code)
             if error.code == BufferUnavailable.code:  # else it is about this one webhook
                 circuit.failed()

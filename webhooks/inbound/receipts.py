@@ -5,13 +5,13 @@ comes; one that overtook our own send waits until the send is settled; a final s
 may run. What people wrote to us goes the same way (`webhooks.inbound.messages`).
 """
 
-import logging
 import os
 import socket
 import time
 from collections.abc import Sequence
 from datetime import datetime
 
+import structlog
 from django.conf import settings
 from django.db import connection as database
 from django.db import transaction
@@ -31,7 +31,7 @@ from webhooks.inbound.entries import Buffered, Source
 from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 BATCH = 500  # webhooks a step
 BLOCK = 0.25  # seconds to wait for webhooks before parked receipts are looked at again, and between two such looks
@@ -106,7 +106,7 @@ class ReceiptsPump(Pump):
         try:
             entries = fallback.read(BATCH, 0)
         except Exception as error:  # of kombu, of the file system
-            logger.warning("fallback not read source=%s reason=%s", type(fallback).__name__, type(error).__name__)
+            logger.warning("fallback not read", source=type(fallback).__name__, reason=type(error).__name__)
             fallback.close()
             self._asides[fallback] = time.monotonic() + ASIDE_QUIET
             return 0
@@ -143,7 +143,7 @@ def store(entries: Sequence[Buffered]) -> None:
             _give_up(entry, "malformed_webhook")
             continue
         except Exception as error:  # a mistake in one parser must not hold up everybody's receipts
-            logger.error("webhook parser raised connection=%s", entry.connection, exc_info=error)
+            logger.error("webhook parser raised", connection=entry.connection, exc_info=error)
             _give_up(entry, "parser_error")
             continue
         received += [(connection, message) for message in parsed.messages]
@@ -191,7 +191,7 @@ def orphan(now: datetime) -> None:
 
 def _give_up(entry: Buffered, reason: str) -> None:
     """What was acknowledged and can't be processed is kept for people to read."""
-    logger.error("webhook given up connection=%s reason=%s", entry.connection, reason)
+    logger.error("webhook given up", connection=entry.connection, reason=reason)
     content = entry.payload.body or entry.payload.query.encode()
     text = content.decode("utf-8", "replace").replace("\0", "\\0")  # Postgres can't store NUL
     DeadLetter.objects.create(queue="receipts", reason=reason, task=text)

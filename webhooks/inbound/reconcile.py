@@ -10,12 +10,12 @@ during a call. Questions keep to the connection's rate, like messages. A connect
 breaker is open is not asked; one whose calls fail is left alone for a while.
 """
 
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
 
+import structlog
 from django.conf import settings
 from django.utils import timezone
 
@@ -31,7 +31,7 @@ from sendmsg.telemetry import metrics
 from webhooks.inbound import enquiries
 from webhooks.inbound.enquiries import Question
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 THREADS = 8  # calls at a time
 QUIET = 300.0  # seconds without asking a connection again whose calls failed
@@ -80,7 +80,7 @@ class ReconcilePump(Pump):
         try:
             provider = entry.build()
         except ConfigurationError as error:
-            logger.error("connection can't be asked name=%s reason=%s", entry.name, error.detail)
+            logger.error("connection can't be asked", connection=entry.name, reason=error.detail)
             failed = questions
         else:
             try:
@@ -134,4 +134,4 @@ def _has_turn(entry: Entry) -> bool:
 
 
 def _log(entry: Entry, error: SendMSGError) -> None:
-    logger.warning("provider not asked connection=%s reason=%s", entry.name, error.code)
+    logger.warning("provider not asked", connection=entry.name, reason=error.code)

@@ -9,9 +9,9 @@ Fails open: without Redis a copy is processed once more, and makes no second row
 """
 
 import hashlib
-import logging
 from dataclasses import dataclass
 
+import structlog
 from redis.exceptions import RedisError
 
 from sendmsg import redis
@@ -19,7 +19,7 @@ from sendmsg.errors import SignatureRefused
 from webhooks.inbound.base import WebhookRequest
 from webhooks.inbound.circuit import Circuit
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 REDIS_TIMEOUT = 0.5  # seconds; a key is read, or written
 
@@ -82,5 +82,5 @@ def forget() -> None:
 
 
 def _failed(error: RedisError) -> None:
-    logger.warning("replays are not recognised reason=%s", type(error).__name__)
+    logger.warning("replays are not recognised", reason=type(error).__name__)
     _circuit.failed()

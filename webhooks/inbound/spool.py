@@ -10,7 +10,6 @@ line that is not whole was never acknowledged: it is kept aside in a `.torn` fil
 """
 
 import fcntl
-import logging
 import os
 import time
 import zlib
@@ -21,11 +20,13 @@ from threading import Lock
 from typing import IO, ClassVar
 from uuid import uuid4
 
+import structlog
+
 from sendmsg.errors import BufferUnavailable
 from webhooks.inbound.base import Payload
 from webhooks.inbound.entries import Buffered, pack, unpack
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 OPEN, CLAIMED, TORN = ".spool", ".claimed", ".torn"  # what a file is, by the end of its name
 TURN_TIMEOUT = 0.5  # seconds to wait for other threads to write
@@ -132,7 +133,7 @@ class SpoolSource:
     def _finish(self) -> None:
         if self._torn:
             aside = self._path.with_suffix(TORN)
-            logger.error("spool has torn lines count=%d kept=%s", len(self._torn), aside)
+            logger.error("spool has torn lines", count=len(self._torn), kept=aside)
             _write_aside(aside, b"".join(self._torn))
         self._path.unlink()
         self.close()

@@ -10,8 +10,7 @@
 503   could not be checked or stored: the provider will send it again
 """
 
-import logging
-
+import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import Error
@@ -35,7 +34,7 @@ from webhooks.inbound import access, buffer, replays
 from webhooks.inbound.base import InboundProvider, Reply, WebhookRequest
 from webhooks.inbound.registry import INBOUND
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 
 @csrf_exempt
@@ -63,16 +62,16 @@ def _receive(request: HttpRequest, provider: str, connection: str, token: str) -
     except (RequestDataTooBig, InflateError, UnreadablePostError) as error:
         return _unreadable(error)
     except SignatureRefused as error:
-        logger.warning("webhook refused connection=%s reason=%s", connection, error.code)
+        logger.warning("webhook refused", connection=connection, reason=error.code)
         return _refused(error.code, 401)
     except MalformedWebhook as error:
-        logger.warning("webhook malformed connection=%s reason=%s", connection, error.detail)
+        logger.warning("webhook malformed", connection=connection, reason=error.detail)
         return _refused("malformed", 400)
     except VerifierUnavailable as error:
-        logger.error("webhook not checked connection=%s reason=%s", connection, error.detail)
+        logger.error("webhook not checked", connection=connection, reason=error.detail)
         return _later("verifier_unavailable")
     except BufferUnavailable as error:
-        logger.error("webhook not stored connection=%s", connection)
+        logger.error("webhook not stored", connection=connection)
         return _refused("too_large", 413) if error.code == "too_large" else _later("buffer_unavailable")
     return HttpResponse(reply.body, content_type=reply.content_type)
 

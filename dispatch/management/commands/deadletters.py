@@ -3,7 +3,6 @@
 The report goes to standard output, one line a letter for `list`; progress and questions go to standard error.
 """
 
-import logging
 import sys
 from collections import Counter
 from collections.abc import Callable, Collection
@@ -12,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+import structlog
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db.models import QuerySet
 
@@ -25,7 +25,7 @@ from dispatch.replays import Result, Results
 from dispatch.vocabulary import LetterState
 from sendmsg.accounts.models import Account
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 NOTE_LENGTH = 300  # characters; what the column holds
 FETCHED = 1000  # rows of a list that are held at a time
@@ -117,7 +117,7 @@ class Command(BaseCommand):
             for count in purging.purge(letters):
                 done += count
                 progress.add(count)
-        logger.info("dead letters purged by=%s days=%d count=%d", operator(), days, done)
+        logger.info("dead letters purged", by=operator(), days=days, count=done)
         self.stdout.write(f"purge: {done} deleted")
 
     def _confirm(self, question: str, options: dict[str, Any]) -> None:

@@ -1,9 +1,9 @@
 """`manage.py erase +447700900123 --reason "request 4711"`: everything about a person, everywhere, for good."""
 
-import logging
 import sys
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from dispatch import numbers
@@ -11,7 +11,7 @@ from dispatch.management.operator import operator
 from dispatch.retention import erasure
 from sendmsg.errors import ArchiveBusy
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 REASON_LENGTH = 300  # characters; what the column holds
 
@@ -34,7 +34,7 @@ class Command(BaseCommand):
             report = erasure.erase(number, operator(), reason)
         except ArchiveBusy as error:
             raise CommandError(str(error)) from None
-        logger.info("recipient erased by=%s rows=%d", operator(), sum(report.counts.values()))
+        logger.info("recipient erased", by=operator(), rows=sum(report.counts.values()))
         for kind, count in report.counts.items():
             self.stdout.write(f"{kind}: {count}")
         if report.under_way:

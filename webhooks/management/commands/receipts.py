@@ -1,13 +1,13 @@
-import logging
 import os
 from typing import Any
 
+import structlog
 from django.core.management.base import BaseCommand
 
 from webhooks.durability import shortcomings
 from webhooks.inbound.receipts import ReceiptsPump
 
-logger = logging.getLogger(__name__)
+logger = structlog.stdlib.get_logger(__name__)
 
 NICENESS = 10
 """Gives way to a web process on the same cores: a provider waits for its answer, and for nothing that comes after."""
@@ -19,5 +19,5 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         os.nice(NICENESS)
         for name, value in shortcomings():
-            logger.warning("redis may lose acknowledged webhooks %s=%s", name, value)
+            logger.warning("redis may lose acknowledged webhooks", setting=name, value=value)
         ReceiptsPump().run()
