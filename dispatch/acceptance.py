@@ -55,6 +55,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
         metadata=wanted.get("metadata", {}),
         callback_url=wanted.get("callback_url", ""),
         trace=begun.column,
+        request_id=request_id(),
         send_at=wanted.get("send_at"),
         due_at=due_at,
         expires_at=expires_at,
@@ -73,9 +74,14 @@ def first_event(
     data = {"channel": subject.channel, "segments": segments, "priority": _LABELS[subject.priority]}
     if broadcast_id:
         data["broadcast"] = str(broadcast_id)
-    if request_id := current_request_id():
-        data["request_id"] = mask(request_id)  # which a client may have made of anything
+    if asked_by := request_id():
+        data["request_id"] = asked_by
     return Event(message_id, subject.account_id, EventType.ACCEPTED, now, data)
+
+
+def request_id() -> str:
+    """Of the request at hand, as a message's row and its timeline have it: a client may have made it of a number."""
+    return mask(current_request_id())
 
 
 def schedule(wanted: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:

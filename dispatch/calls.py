@@ -6,6 +6,7 @@ Runs in a thread of the connection's pool and touches no database.
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from threading import Event
@@ -26,6 +27,7 @@ from dispatch.verdicts import ELSEWHERE, Absent, Ending, NotSent, Unanswered, ou
 from dispatch.vocabulary import UnknownPolicy
 from sendmsg.errors import CallFailed
 from sendmsg.telemetry import metrics
+from sendmsg.telemetry.logging import belonging
 
 LATE: Final = 3.0  # seconds; no answer for so long, and for `LATE_TIMES` the usual, is a bad sign before it is an error
 LATE_TIMES: Final = 4.0
@@ -111,7 +113,7 @@ class Call:
         now = timezone.now()
         overdue = [item for item in self.group if item.claim.expires_at <= now]
         group = [item for item in self.group if item.claim.expires_at > now]
-        with spans.shared(group, self.entry):
+        with self._log_belongs_to(group), spans.shared(group, self.entry):
             result = self._made(group, now) if group else Result([])
         return Result([*_settle(overdue, [NotSent()] * len(overdue)), *result.settlements], result.observed)
 
@@ -124,6 +126,13 @@ class Call:
             return None
         self.reported_late = True
         return Observed(False, seconds, messages=0, code="no_answer_yet")
+
+    def _log_belongs_to(self, group: Sequence[Held]) -> AbstractContextManager[None]:
+        """What adapters and libraries log meanwhile; of a shared call only the connection is known."""
+        if len(group) != 1:
+            return belonging(connection=self.entry.name)
+        [item] = group
+        return belonging(connection=self.entry.name, message_id=item.claim.message_id, request_id=item.request_id)
 
     def _made(self, group: Sequence[Held], now: datetime) -> Result:
         name, since = self.entry.name, group[0].asks_since

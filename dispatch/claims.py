@@ -24,7 +24,7 @@ class Held:
     """A claimed message. `urgent`: of high priority. `came_back`: handed back before, to wait for its turn.
 
     `asks_since`: an earlier try's outcome is unknown, and the provider is asked about it instead of called: when that
-    try began.
+    try began. `trace`, `request_id`: the row's.
     """
 
     claim: Claim
@@ -34,6 +34,7 @@ class Held:
     came_back: bool
     asks_since: datetime | None = None
     trace: str = ""
+    request_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +70,7 @@ class Reader:
             came_back=row.error_code == "paced",
             asks_since=asks_since,
             trace=row.trace,
+            request_id=row.request_id,
         )
 
     def claim(self, row: Message, entry: Entry | None) -> Claim:

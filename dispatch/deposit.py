@@ -15,10 +15,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from django.db import connection, models
+from django.db import connection
 
+from dispatch import acceptance
 from dispatch.bulk.copying import COLUMNS, NewRow, event_of
 from dispatch.models import Message
 from dispatch.states import State
@@ -118,6 +119,7 @@ def _columns(row: NewRow) -> dict[str, Any]:
         "updated_at": row.now,
         "broadcast_id": None,
         "trace": row.begun.column,
+        "request_id": acceptance.request_id(),
         "state": State.QUEUED.value,
         "release": 0,
         "tries": 0,
@@ -164,7 +166,7 @@ class _Statement:
 
 def _type(column: str) -> str:
     """Without its length: a cast to one would cut off what is too long, where the column refuses it."""
-    field = cast("models.Field[Any, Any]", Message._meta.get_field(column.removesuffix("_id")))
+    [field] = [field for field in Message._meta.concrete_fields if field.column == column]
     return re.sub(r"\(.*\)", "", field.db_type(connection) or "").replace("timestamp with time zone", "timestamptz")
 
 

@@ -45,7 +45,8 @@ def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: 
     for item in held:
         message_id = item.claim.message_id
         if isinstance(item.outbound.body, UnreadableText):
-            logger.error("text unreadable", message_id=message_id, locked=item.outbound.body.locked)
+            about = {"message_id": message_id, "request_id": item.request_id}
+            logger.error("text unreadable", **about, locked=item.outbound.body.locked)
             stopped.append((item, _keyless(item)))
         elif item.asks_since is not None:
             passed.append(item)

@@ -153,7 +153,9 @@ class Line:
     def _result(self, future: "Future[Result]", call: Call) -> Result:
         error = future.exception()
         if error is not None:
-            logger.error("adapter raised", message_id=call.group[0].claim.message_id, exc_info=error)
+            first = call.group[0]
+            about = {"message_id": first.claim.message_id, "request_id": first.request_id}
+            logger.error("adapter raised", connection=self.entry.name, **about, exc_info=error)
             return calls.unforeseen(call, error)
         return future.result()
 

@@ -14,7 +14,7 @@ from sendmsg.prepared import Prepared
 
 FACTS: Final = frozenset(
     {
-        *("id", "account_id", "test", "exempt", "channel", "to", "sender", "segments", "priority", "trace", "state"),
+        *("id", "account_id", "test", "exempt", "channel", "to", "sender", "segments", "priority", "state"),
         *(
             "lane",
             "connection_id",
@@ -26,7 +26,7 @@ FACTS: Final = frozenset(
             "refused",
             "in_doubt",
         ),
-        *("error_code", "send_at", "due_at", "expires_at", "created_at", "updated_at"),
+        *("trace", "request_id", "error_code", "send_at", "due_at", "expires_at", "created_at", "updated_at"),
     }
 )
 """What tasks and receipts want to know of a message; whatever else they should ask for costs a query."""

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Protocol
-from uuid import UUID
 
 from django.db import transaction
 from django.utils import timezone
 
+from dispatch.models import Message
 from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
 from sendmsg.telemetry import steps, traces
@@ -56,7 +56,7 @@ def moved(moves: "Sequence[tuple[Moved, Change]]") -> None:
         data |= {"code": code} if code else {}
         data |= {"connection": str(change.data["connection"])} if "connection" in change.data else {}
         if steps.on():
-            steps.log("moved", **data)
+            steps.log("moved", **data, request_id=move.request_id)
         message, name = traces.recorded(move.trace), STATES.get(move.source)
         if message is None or name is None or move.since is None or move.at is None:
             continue
@@ -100,12 +100,12 @@ def called(group: "Sequence[Held]", endings: "Sequence[Ending]", entry: "Entry",
         traces.write("call", message, began, ended, data, below=below, kind="CLIENT", failed=failed)
 
 
-def heard(message_id: UUID, column: str, receipt: Told, connection: str, became: str) -> None:
+def heard(message: Message, receipt: Told, connection: str, became: str) -> None:
     """A receipt, from its webhook until it was applied or noted; written once that is committed."""
-    message = traces.recorded(column)
-    if message is None and not steps.on():
+    place = traces.recorded(message.trace)
+    if place is None and not steps.on():
         return
-    data = {"message_id": str(message_id), "connection": connection, "status": receipt.status, "became": became}
+    data = {"message_id": str(message.id), "connection": connection, "status": receipt.status, "became": became}
     if receipt.error_code:
         data["code"] = receipt.error_code
     failed = (receipt.error_code or receipt.status) if receipt.status == ReceiptStatus.UNDELIVERED else ""
@@ -113,9 +113,9 @@ def heard(message_id: UUID, column: str, receipt: Told, connection: str, became:
 
     def write() -> None:
         if steps.on():
-            steps.log("receipt", **data)
-        if message is not None:
-            traces.write("receipt", message, began, timezone.now(), data, kind="CONSUMER", failed=failed)
+            steps.log("receipt", **data, request_id=message.request_id)
+        if place is not None:
+            traces.write("receipt", place, began, timezone.now(), data, kind="CONSUMER", failed=failed)
 
     transaction.on_commit(write, robust=True)
 

@@ -76,7 +76,7 @@ WITH change AS (
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
         m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter, m.priority,
         extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age,
-        m.trace,
+        m.trace, m.request_id,
         CASE WHEN l.state = 'queued' THEN GREATEST(l.updated_at, LEAST(m.due_at, m.updated_at)) ELSE l.updated_at END
         AS since
 ), journaled AS (
@@ -111,7 +111,8 @@ WITH change AS (
     FROM moved m
     WHERE m.target = 'delivered' AND m.source = ANY(%(dead)s) AND d.message_id = m.id AND d.state = 'open'
 )
-SELECT id, release, tries, source, target, trace, since, updated_at, priority, test, sequence, age FROM moved
+SELECT id, release, tries, source, target, trace, request_id, since, updated_at, priority, test, sequence, age
+FROM moved
 """)
 
 
@@ -147,7 +148,8 @@ class Change:
 class Moved:
     """A change that happened: the release and the number of tries are those after it.
 
-    `trace`: the message's column. `since`: when it came to its source state, or was due in it. `at`: when it left it.
+    `trace`, `request_id`: the message's columns. `since`: when it came to its source state, or was due in it. `at`:
+    when it left it.
     """
 
     message_id: UUID
@@ -156,6 +158,7 @@ class Moved:
     source: State
     target: State
     trace: str = field(default="", compare=False)
+    request_id: str = field(default="", compare=False)
     since: datetime | None = field(default=None, compare=False)
     at: datetime | None = field(default=None, compare=False)
 
@@ -167,9 +170,9 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
     with database.cursor() as cursor:
         STATEMENT.run(cursor, _parameters(changes))
         rows = cursor.fetchall()
-    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4]), row[5], row[6], row[7]) for row in rows]
+    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4]), *row[5:9]) for row in rows]
     for move, row in zip(moved, rows, strict=True):
-        _count(move, *row[8:])
+        _count(move, *row[9:])
     queued = {move.message_id for move in moved if move.target is State.QUEUED}
     metrics.RETRIES.inc(sum(change.failed and change.message_id in queued for change in changes))
     _tell(changes, moved)

@@ -105,7 +105,8 @@ def store(rows: Sequence[NewRow]) -> None:
 
 def copy(rows: Iterable[NewRow]) -> None:
     """The rows by COPY, without events."""
-    lines = StringIO("".join(map(_line, rows)))
+    request_id = acceptance.request_id()
+    lines = StringIO("".join(_line(row, request_id) for row in rows))
     # psycopg2's own, which Django's cursor hands out without translating what it raises.
     with database.cursor() as cursor, database.wrap_database_errors:
         cursor.copy_expert(_STATEMENT, lines)
@@ -120,7 +121,7 @@ def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
 COLUMNS: Final = (
     "id", "account_id", "test", "lane", "channel", "to", "sender", "body", "long", "segments", "encoding", "priority",
     "client_reference", "metadata", "callback_url", "send_at", "due_at", "expires_at", "created_at", "updated_at",
-    "broadcast_id", "trace", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
+    "broadcast_id", "trace", "request_id", "state", "release", "tries", "in_doubt", "error_code", "error_detail",
 )  # fmt: skip
 _BODY: Final = Message._meta.get_field("body")
 _NEW: Final = f"{State.QUEUED.value}\t0\t0\tf\t\t\n"  # the last six: what every new message is
@@ -132,7 +133,7 @@ _ESCAPED: Final = str.maketrans({"\\": "\\\\", "\t": "\\t", "\n": "\\n", "\r": "
 _NULL: Final = "\\N"
 
 
-def _line(row: NewRow) -> str:
+def _line(row: NewRow, request_id: str) -> str:
     subject = row.subject
     now = row.now.isoformat()
     return "\t".join(
@@ -159,6 +160,7 @@ def _line(row: NewRow) -> str:
             now,
             str(row.broadcast_id) if row.broadcast_id else _NULL,
             row.begun.column,
+            request_id,
             _NEW,
         )
     )

@@ -54,6 +54,9 @@ class Message(models.Model):
     trace = models.CharField(
         max_length=55, blank=True, db_default="", help_text="Where its spans belong (sendmsg.telemetry.traceparent)."
     )
+    request_id = models.CharField(
+        max_length=64, blank=True, db_default="", help_text="Of the request that brought it: its log lines have it too."
+    )
 
     state = models.CharField(max_length=12, choices=State.choices, default=State.QUEUED)
     lane = models.BigIntegerField(

@@ -289,11 +289,16 @@ class TestTimeline:
         asked = {"channel": "sms", "priority": "normal", "segments": 1}
         assert event["data"] == {**asked, "request_id": answer["X-Request-ID"]}
 
+    def test_a_message_knows_the_request_that_brought_it(self, client: Client, alice: Member) -> None:
+        post(client, alice, MESSAGE, **{"X-Request-ID": "order-service-7"})
+
+        assert Message.objects.get().request_id == "order-service-7"
+
     def test_a_number_that_a_client_made_its_request_id_of_is_masked(self, client: Client, alice: Member) -> None:
         post(client, alice, MESSAGE, **{"X-Request-ID": "447700900123"})
 
         [[event]] = JournalEntry.objects.values_list("events", flat=True)
-        assert event["data"]["request_id"] == "447****23"
+        assert event["data"]["request_id"] == Message.objects.get().request_id == "447****23"
 
 
 def test_answers_are_compressed_for_those_who_accept_it(client: Client, alice: Member) -> None:

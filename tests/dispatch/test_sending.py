@@ -1,9 +1,11 @@
 """A deliver task against a real provider process: nobody waits for the slowest, and a lost lease sends nothing."""
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from unittest.mock import patch
 
 import pytest
 from django.db import connection as database
@@ -57,6 +59,18 @@ def test_a_batch_is_sent_and_settled_by_what_the_provider_said_of_each(alice: Me
 
     assert states(*batch) == [State.SENT, State.FAILED, State.QUEUED, State.QUEUED]
     assert [Message.objects.get(id=message.id).in_doubt for message in batch] == [False, False, False, True]
+
+
+def test_what_is_logged_during_a_call_names_the_message_and_its_request(
+    alice: Member, caplog: pytest.LogCaptureFixture
+) -> None:
+    message = released(alice, "00", request_id="order-service-7")
+
+    with patch("dispatch.calls.observe", side_effect=lambda *_: logging.getLogger("somebody").warning("else")):
+        deliver(message)
+
+    [line] = [line for line in caplog.text.splitlines() if "somebody else" in line]
+    assert {"connection=sendmsg", f"message_id={message.id}", "request_id=order-service-7"} < set(line.split())
 
 
 def test_a_task_that_comes_twice_at_once_sends_once(alice: Member, provider: Sandbox) -> None:

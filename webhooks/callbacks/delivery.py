@@ -19,6 +19,7 @@ from sendmsg import destinations
 from sendmsg.destinations import RefusedURL
 from sendmsg.errors import CallFailed
 from sendmsg.http import HttpClient, build_session
+from sendmsg.telemetry.logging import belonging
 from webhooks.callbacks import signing
 from webhooks.callbacks.models import RESPONSE_LENGTH
 from webhooks.callbacks.spans import CallbackSpan
@@ -36,7 +37,7 @@ RETRY_LATER: Final = frozenset({429, 503})  # answers whose Retry-After counts f
 @dataclass(frozen=True, slots=True)
 class Task:
     """A callback that is ours until `lease`. `keys`: the secrets, none where they can't be read. `probe`: its endpoint
-    is being tried out again. `compress`: it wants gzip. `trace`: of the message that it is about."""
+    is being tried out again. `compress`: it wants gzip. `trace`, `request_id`: of the message that it is about."""
 
     id: UUID
     endpoint_id: UUID
@@ -52,6 +53,7 @@ class Task:
     type: str
     message_id: UUID | None
     trace: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +94,9 @@ def client() -> HttpClient:
 def deliver(task: Task) -> Result:
     """Make the call. Never raises: a mistake of ours is one failed attempt and not the end of the pump."""
     span, began = CallbackSpan(task.trace), timezone.now()
-    result = _deliver(task, span.headers, began)
-    span.over(result, began)
+    with belonging(callback_id=task.id, message_id=task.message_id, request_id=task.request_id):
+        result = _deliver(task, span.headers, began)
+        span.over(result, began)
     return result
 
 
@@ -117,7 +120,7 @@ def _deliver(task: Task, trace: dict[str, str], began: datetime) -> Result:
     except CallFailed as failed:
         code, status = failed.code, getattr(failed, "status", None)
     except Exception as error:
-        logger.error("callback raised", callback_id=task.id, exc_info=error)
+        logger.error("callback raised", exc_info=error)
         code = "callback_error"
     if status is not None:
         code = "" if 200 <= status < 300 else f"http_{status}"

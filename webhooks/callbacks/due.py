@@ -66,22 +66,23 @@ UPDATE webhooks_endpoint e SET paused_until = %(lease)s FROM free WHERE e.id = f
 
 CLAIM = Prepared("""
 WITH due AS (
-    SELECT c.id FROM unnest(%(endpoints)s::uuid[], %(quotas)s::int[]) AS q(endpoint_id, quota)
+    SELECT c.id, c.message_id FROM unnest(%(endpoints)s::uuid[], %(quotas)s::int[]) AS q(endpoint_id, quota)
     CROSS JOIN LATERAL (
-        SELECT id FROM webhooks_callback
+        SELECT id, message_id FROM webhooks_callback
         WHERE state = 'waiting' AND endpoint_id = q.endpoint_id AND due_at <= %(now)s::timestamptz
         ORDER BY due_at LIMIT q.quota FOR UPDATE SKIP LOCKED
     ) c
     LIMIT %(limit)s::int
 )
-UPDATE webhooks_callback c SET due_at = %(lease)s::timestamptz FROM due WHERE c.id = due.id
+UPDATE webhooks_callback c SET due_at = %(lease)s::timestamptz
+FROM due LEFT JOIN dispatch_message m ON m.id = due.message_id WHERE c.id = due.id
 RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened_at, c.type, c.message_id,
-    COALESCE((SELECT m.trace FROM dispatch_message m WHERE m.id = c.message_id), '')
+    COALESCE(m.trace, ''), COALESCE(m.request_id, '')
 """)
 
 _BODY: Final = Callback._meta.get_field("body")
 
-Row = tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str]
+Row = tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,8 +170,21 @@ def _tasks(found: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
             type=kind,
             message_id=message_id,
             trace=trace,
+            request_id=request_id,
         )
-        for callback_id, endpoint_id, event_id, url, body, attempts, happened_at, kind, message_id, trace in rows
+        for (
+            callback_id,
+            endpoint_id,
+            event_id,
+            url,
+            body,
+            attempts,
+            happened_at,
+            kind,
+            message_id,
+            trace,
+            request_id,
+        ) in rows
     ]
 
 

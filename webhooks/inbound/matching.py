@@ -220,7 +220,7 @@ def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], mess
             if receipt.id in applied:
                 metrics.RECEIPT_STATUSES.labels(receipt.connection.name, receipt.status).inc()
             rows.append((receipt.id, message_id, state.value))
-            spans.heard(message_id, messages[message_id].trace, receipt, receipt.connection.name, state.value)
+            spans.heard(messages[message_id], receipt, receipt.connection.name, state.value)
             if receipt.id not in applied:
                 data = {**_data(receipt), "status": receipt.status}
                 noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))

@@ -1,6 +1,7 @@
 """A client's trace goes on in its callbacks, and nobody else hears of ours."""
 
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -38,6 +39,20 @@ def test_where_nothing_is_traced_a_clients_own_is_passed_on(
     work_off()
 
     assert headers_of(client_server) == [header]
+
+
+def test_what_is_logged_during_a_call_names_the_message_and_its_request(
+    alice: Member, client_server: FaultServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_endpoint(alice.account, client_server.url)
+    message = sent_message(alice.account, request_id="order-service-7")
+    deliver(message)
+    with patch("webhooks.callbacks.delivery.signing.headers", side_effect=LookupError("ours")):
+        work_off()
+
+    [line] = [line for line in caplog.text.splitlines() if "callback raised" in line]
+    assert {f"message_id={message.id}", "request_id=order-service-7"} < set(line.split())
+    assert " callback_id=" in line
 
 
 @pytest.mark.parametrize("place", [ASKED, OURS])
