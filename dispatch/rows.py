@@ -39,9 +39,9 @@ class Rows:
     def __init__(self, names: Collection[str]) -> None:
         # In the model's own order, which is how it takes the values of some of its fields.
         fields = [field for field in Message._meta.concrete_fields if field.attname in names]
-        self._names = [field.attname for field in fields]
+        self._names = frozenset(field.attname for field in fields)  # Django looks each of its fields up in it
         self._reading = [getattr(field, "from_db_value", None) for field in fields]
-        self._statement = Prepared(_SELECT.format('", "'.join(self._names)))
+        self._statement = Prepared(_SELECT.format('", "'.join(field.attname for field in fields)))
 
     def __call__(self, ids: Collection[UUID]) -> list[Message]:
         with database.cursor() as cursor:

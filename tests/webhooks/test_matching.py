@@ -24,7 +24,7 @@ from tests.parallel import in_threads, somebody_waits_for_us
 from tests.waiting import eventually
 from tests.webhooks.sent import make_sent, match
 from tests.webhooks.timeline import events, kinds
-from webhooks.inbound import matching
+from webhooks.inbound import matching, stored
 from webhooks.models import Receipt
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clean_redis")]
@@ -144,7 +144,7 @@ def test_messages_of_several_accounts_each_keep_theirs(alice: Member, charlie: M
 def test_what_waits_for_its_message_does_not_hold_up_others(
     alice: Member, line: Connection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(matching, "BATCH", 2)
+    monkeypatch.setattr(stored, "BATCH", 2)
     for number in range(5):
         make_receipt(line, f"snd_nobody_{number}", "delivered")
     for number in range(3):

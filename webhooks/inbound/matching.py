@@ -9,56 +9,34 @@ undelivered message is queued for the next connection.
 A receipt that says that the recipient opted out suppresses the recipient, and sends nobody anywhere else.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.db import connection as database
-from django.db.models import Max, Prefetch
 from django.utils import timezone
 
 from dispatch import breaker, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
-from dispatch.models import Attempt, Connection, Message
+from dispatch.models import Message
 from dispatch.rows import facts
 from dispatch.states import State
 from dispatch.transitions import Change
-from dispatch.vocabulary import AttemptOutcome, ReceiptStatus
+from dispatch.vocabulary import ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics
+from webhooks.inbound import stored
 from webhooks.inbound.parts import together
 from webhooks.inbound.registry import INBOUND
+from webhooks.inbound.stored import Parked
 from webhooks.models import Receipt
 
-BATCH = 1000  # parked receipts a look
-
-# Where a provider echoes our own id, a receipt finds its message although the answer to the send, and with it the
-# provider's id, never came. Only of a message that was tried by that connection.
-ECHOED = Prepared("""
-INSERT INTO dispatch_providerreference (connection_id, value, message_id, attempt)
-SELECT r.connection_id, r.provider_id, r.echoed_id, max(a.number)
-FROM webhooks_receipt r
-JOIN dispatch_attempt a ON a.message_id = r.echoed_id AND a.connection_id = r.connection_id
-WHERE r.state = 'parked'
-GROUP BY r.connection_id, r.provider_id, r.echoed_id
-ON CONFLICT DO NOTHING
+ACCEPTED = Prepared("""
+SELECT message_id, max(finished_at) FROM dispatch_attempt
+WHERE message_id = ANY(%(messages)s::uuid[]) AND outcome = 'accepted' GROUP BY message_id
 """)
-
-# Receipts whose message is known and settled, locked; several pumps skip each other's.
-STATEMENT = Prepared("""
-SELECT r.id, f.message_id FROM webhooks_receipt r
-JOIN dispatch_providerreference f ON f.connection_id = r.connection_id AND f.value = r.provider_id
-JOIN dispatch_message m ON m.id = f.message_id
-WHERE r.state = 'parked' AND (NOT m.state = ANY(%(unsettled)s::text[]) OR (m.state = 'queued' AND m.in_doubt))
-ORDER BY r.id LIMIT %(limit)s::int FOR UPDATE OF r SKIP LOCKED
-""")
-# Django's bulk_update takes longer than all the rest together: it writes a CASE with a WHEN for every row.
-MATCHED = Prepared("""
-UPDATE webhooks_receipt r SET message_id = v.message_id, state = v.state
-FROM unnest(%(ids)s::bigint[], %(messages)s::uuid[], %(states)s::text[]) AS v(id, message_id, state) WHERE r.id = v.id
-""")
-UNSETTLED = [State.QUEUED.value, State.RELEASED.value, State.SENDING.value]
 
 TARGET: dict[str, State] = {
     ReceiptStatus.DELIVERED: State.DELIVERED,
@@ -74,17 +52,12 @@ RANK: dict[str, int] = {
 
 def match_parked() -> int:
     """Match what can be matched now, inside the caller's transaction; how many receipts found their message."""
-    with database.cursor() as cursor:
-        ECHOED.run(cursor, {})
-        STATEMENT.run(cursor, {"unsettled": UNSETTLED, "limit": BATCH})
-        owners: dict[int, UUID] = dict(cursor.fetchall())
-    if not owners:
+    found = stored.find()
+    if not found:
         return 0
-    by_message: dict[UUID, list[Receipt]] = defaultdict(list)
-    # Not by a join: that would decrypt the connection's credentials anew for each receipt.
-    connections = Prefetch("connection", Connection.objects.defer("credentials"))
-    for receipt in Receipt.objects.filter(id__in=owners).prefetch_related(connections).order_by("id"):
-        by_message[owners[receipt.id]].append(receipt)
+    by_message: dict[UUID, list[Parked]] = defaultdict(list)
+    for message_id, receipt in found:
+        by_message[message_id].append(receipt)
     strongest = _strongest(by_message)
     messages = {row.id: row for row in facts(by_message)}
     reader = Reader()
@@ -95,7 +68,7 @@ def match_parked() -> int:
         if (change := _change(messages[message_id], receipt, reader, message_id in late)) is not None
     ]
     moved = {move.message_id for move in transitions.apply(changes)}
-    windows.refuse([(strongest[one].connection_id, messages[one].to) for one in late & moved], timezone.now())
+    windows.refuse([(strongest[one].connection.id, messages[one].to) for one in late & moved], timezone.now())
     # A relay took it between our look and the move: once it is settled, the receipt has its turn.
     missed = {change.message_id for change in changes if messages[change.message_id].in_doubt} - moved
     for message_id in missed:
@@ -104,10 +77,10 @@ def match_parked() -> int:
     _write(by_message, applied, messages)
     _remember_opted_out(by_message, messages, reader)
     _heard(by_message)
-    return len(owners)
+    return len(found)
 
 
-def _strongest(by_message: Mapping[UUID, Sequence[Receipt]]) -> dict[UUID, Receipt]:
+def _strongest(by_message: Mapping[UUID, Sequence[Parked]]) -> dict[UUID, Parked]:
     """The receipt of each message that says most; one of a part says something when it says what all parts do."""
     parts = together(by_message.keys())
     found = {}
@@ -115,17 +88,17 @@ def _strongest(by_message: Mapping[UUID, Sequence[Receipt]]) -> dict[UUID, Recei
         telling = [
             receipt
             for receipt in receipts
-            if parts.get((receipt.connection_id, receipt.provider_id), receipt.status) == receipt.status
+            if parts.get((receipt.connection.id, receipt.provider_id), receipt.status) == receipt.status
         ]
         if telling:
             found[message_id] = max(telling, key=lambda receipt: RANK[receipt.status])
     return found
 
 
-def _change(message: Message, receipt: Receipt, reader: Reader, late: bool) -> Change | None:
+def _change(message: Message, receipt: Parked, reader: Reader, late: bool) -> Change | None:
     """What the receipt does to its message; None if nothing. `late`: its text came after WhatsApp's 24 hours."""
     data = _data(receipt)
-    if receipt.status == ReceiptStatus.UNDELIVERED and receipt.connection_id != message.connection_id:
+    if receipt.status == ReceiptStatus.UNDELIVERED and receipt.connection.id != message.connection_id:
         return None
     if late:
         now, code = timezone.now(), receipt.error_code
@@ -153,7 +126,7 @@ def _change(message: Message, receipt: Receipt, reader: Reader, late: bool) -> C
     return Change(message.id, target, in_doubt=False, code=receipt.error_code, detail="", data=data)
 
 
-def _by_template(message: Message, receipt: Receipt) -> bool:
+def _by_template(message: Message, receipt: Parked) -> bool:
     """Whether a text that came too late is sent again, by its connection's template; never twice."""
     inbound = INBOUND.get(receipt.connection.provider)
     return (
@@ -162,19 +135,19 @@ def _by_template(message: Message, receipt: Receipt) -> bool:
         and receipt.error_code in inbound.window_closed_codes
         and bool(receipt.connection.whatsapp_template)
         and message.state == State.SENT
-        and message.connection_id == receipt.connection_id
+        and message.connection_id == receipt.connection.id
         and message.expires_at > timezone.now()
-        and not windows.was_closed(receipt.connection_id, message.to, message.updated_at)
+        and not windows.was_closed(receipt.connection.id, message.to, message.updated_at)
     )
 
 
-def _opted_out(receipt: Receipt) -> bool:
+def _opted_out(receipt: Parked) -> bool:
     inbound = INBOUND.get(receipt.connection.provider)
     return inbound is not None and receipt.error_code in inbound.opted_out_codes
 
 
 def _remember_opted_out(
-    by_message: Mapping[UUID, Sequence[Receipt]], messages: Mapping[UUID, Message], reader: Reader
+    by_message: Mapping[UUID, Sequence[Parked]], messages: Mapping[UUID, Message], reader: Reader
 ) -> None:
     refused = {
         message_id: receipt.error_code
@@ -190,14 +163,11 @@ def _remember_opted_out(
     )
 
 
-def _heard(by_message: Mapping[UUID, Sequence[Receipt]]) -> None:
+def _heard(by_message: Mapping[UUID, Sequence[Parked]]) -> None:
     """Tell the breakers how late these receipts are."""
-    accepted = dict(
-        Attempt.objects.filter(message_id__in=by_message, outcome=AttemptOutcome.ACCEPTED)
-        .order_by()
-        .values_list("message_id")
-        .annotate(at=Max("finished_at"))
-    )
+    with database.cursor() as cursor:
+        ACCEPTED.run(cursor, {"messages": [str(one) for one in by_message]})
+        accepted: dict[UUID, datetime] = dict(cursor.fetchall())
     late: dict[str, list[float]] = defaultdict(list)
     for message_id, receipts in by_message.items():
         at = accepted.get(message_id)
@@ -208,29 +178,30 @@ def _heard(by_message: Mapping[UUID, Sequence[Receipt]]) -> None:
         breaker.heard(name, len(seconds), sum(seconds))
 
 
-def _write(by_message: Mapping[UUID, Sequence[Receipt]], applied: set[int], messages: Mapping[UUID, Message]) -> None:
+def _write(by_message: Mapping[UUID, Sequence[Parked]], applied: set[int], messages: Mapping[UUID, Message]) -> None:
     now = timezone.now()
     noted: list[Event] = []
-    rows: list[tuple[int, UUID, str]] = []
+    rows: list[tuple[int, UUID, Receipt.State]] = []
+    told: Counter[tuple[str, Receipt.State, str]] = Counter()
     for message_id, group in by_message.items():
         for receipt in group:
             state = Receipt.State.APPLIED if receipt.id in applied else Receipt.State.NOTED
-            metrics.RECEIPTS.labels(receipt.connection.name, state.value).inc()
+            rows.append((receipt.id, message_id, state))
+            told[receipt.connection.name, state, receipt.status] += 1
             metrics.RECEIPT_LAG.observe(max(0.0, (now - receipt.received_at).total_seconds()))
-            if receipt.id in applied:
-                metrics.RECEIPT_STATUSES.labels(receipt.connection.name, receipt.status).inc()
-            rows.append((receipt.id, message_id, state.value))
             spans.heard(messages[message_id], receipt, receipt.connection.name, state.value)
-            if receipt.id not in applied:
+            if state is Receipt.State.NOTED:
                 data = {**_data(receipt), "status": receipt.status}
                 noted.append(Event(message_id, messages[message_id].account_id, EventType.RECEIPT, now, data))
-    ids, owners, states = (list(column) for column in zip(*rows, strict=True)) if rows else ([], [], [])
-    with database.cursor() as cursor:
-        MATCHED.run(cursor, {"ids": ids, "messages": [str(owner) for owner in owners], "states": states})
+    for (name, state, status), count in told.items():
+        metrics.RECEIPTS.labels(name, state.value).inc(count)
+        if state is Receipt.State.APPLIED:
+            metrics.RECEIPT_STATUSES.labels(name, status).inc(count)
+    stored.settle(rows)
     record(noted)
 
 
-def _data(receipt: Receipt) -> dict[str, str]:
+def _data(receipt: Parked) -> dict[str, str]:
     data = {
         "connection": receipt.connection.name,
         "provider_id": receipt.provider_id,

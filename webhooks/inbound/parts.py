@@ -6,13 +6,22 @@ parts: each try sent the whole message.
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from typing import Final
 from uuid import UUID
 
-from django.db.models import Count
+from django.db import connection as database
 
 from dispatch.models import ProviderReference
 from dispatch.vocabulary import ReceiptStatus
+from sendmsg.prepared import Prepared
 from webhooks.models import Receipt
+
+# Asked for every receipt, of which next to none is about a part.
+SPLIT: Final = Prepared("""
+SELECT message_id, connection_id, attempt FROM dispatch_providerreference
+WHERE message_id = ANY(%(messages)s::uuid[]) AND attempt IS NOT NULL
+GROUP BY message_id, connection_id, attempt HAVING count(*) > 1
+""")
 
 Id = tuple[int, str]
 """A connection, and an id of its provider's."""
@@ -20,13 +29,9 @@ Id = tuple[int, str]
 
 def together(message_ids: Collection[UUID]) -> Mapping[Id, ReceiptStatus | None]:
     """Of each id that is a part's: what the receipts of all parts say. None: some are still to come."""
-    several = (
-        ProviderReference.objects.filter(message_id__in=message_ids, attempt__isnull=False)
-        .values_list("message_id", "connection_id", "attempt")
-        .annotate(number=Count("id"))
-        .filter(number__gt=1)
-    )
-    split = {(message_id, connection_id, attempt) for message_id, connection_id, attempt, _ in several}
+    with database.cursor() as cursor:
+        SPLIT.run(cursor, {"messages": [str(one) for one in message_ids]})
+        split: set[tuple[UUID, int, int]] = set(cursor.fetchall())
     if not split:
         return {}
     groups: dict[tuple[UUID, int, int | None], list[Id]] = defaultdict(list)

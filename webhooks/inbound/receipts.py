@@ -8,6 +8,7 @@ may run. What people wrote to us goes the same way (`webhooks.inbound.messages`)
 import os
 import socket
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -25,8 +26,8 @@ from sendmsg.errors import MalformedWebhook
 from sendmsg.prepared import Prepared
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics
-from webhooks.inbound import buffer, matching, messages
-from webhooks.inbound.base import InboundMessage
+from webhooks.inbound import buffer, matching, messages, stored
+from webhooks.inbound.base import InboundMessage, ReportedReceipt
 from webhooks.inbound.entries import Buffered, Source
 from webhooks.inbound.registry import INBOUND
 from webhooks.models import Receipt
@@ -130,7 +131,7 @@ def store(entries: Sequence[Buffered]) -> None:
     if any(entry.connection not in connections for entry in entries):
         directory.forget()  # the web process knew a connection that is younger than our list
         connections = directory.entries()
-    rows: dict[tuple[int, str, str], Receipt] = {}
+    reports: dict[int, list[tuple[ReportedReceipt, datetime]]] = defaultdict(list)
     received: list[tuple[Entry, InboundMessage]] = []
     for entry in entries:
         connection = connections.get(entry.connection)
@@ -147,21 +148,8 @@ def store(entries: Sequence[Buffered]) -> None:
             _give_up(entry, "parser_error")
             continue
         received += [(connection, message) for message in parsed.messages]
-        for report in parsed.receipts:
-            rows.setdefault(
-                (connection.id, report.provider_id, report.status.value),
-                Receipt(
-                    connection_id=connection.id,
-                    provider_id=report.provider_id,
-                    status=report.status,
-                    error_code=report.error_code,
-                    at=report.at,
-                    received_at=entry.payload.at,
-                    echoed_id=report.message_id,
-                ),
-            )
-    # In the order of the unique index: two pumps with the same reports must not wait for each other crosswise.
-    Receipt.objects.bulk_create([rows[key] for key in sorted(rows)], ignore_conflicts=True)
+        reports[connection.id] += [(report, entry.payload.at) for report in parsed.receipts]
+    stored.store(reports)
     messages.store(received)
 
 
