@@ -68,9 +68,12 @@ def pytest_configure() -> None:
 
 @pytest.fixture
 def caplog(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
-    """With its text as an operator reads it."""
+    """With its text as an operator reads it, without the request of an earlier test."""
+    from structlog.contextvars import clear_contextvars
+
     from sendmsg.telemetry.logging import lines
 
+    clear_contextvars()
     caplog.handler.setFormatter(lines())
     return caplog
 

@@ -1,7 +1,6 @@
 """How fast accepted messages reach a provider that answers after 50 ms, and how soon a single one does."""
 
 import os
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 from tests.bench.batching import BatchProvider
 from tests.bench.figures import Busy, Figure, percentiles
-from tests.bench.running import DELIVERING, SILENT, asleep, callers, posts
+from tests.bench.running import DELIVERING, SILENT, asleep, callers, posts, worked_off
 from tests.load import Load
 from tests.stack.processes import Process
 from tests.stack.stack import SECRETS, Stack
@@ -121,12 +120,9 @@ def drained(stack: Stack, count: int, sender: str, to: str = SILENT) -> tuple[fl
         [(account,)] = stack.sql("SELECT name FROM accounts_account ORDER BY created_at LIMIT 1")
         stack.queue(account, count, to=to, sender=sender, lane=lane)
         stack.sql("ANALYZE dispatch_message")
-        busy, began = Busy(), time.monotonic()
-    left = count
-    while left and time.monotonic() - began < PATIENCE:
-        time.sleep(0.1)
-        [(left,)] = stack.sql(LEFT, sender)
-    return (count - left) / (time.monotonic() - began), busy.each(max(1, count - left))
+        busy = Busy()
+    took, left = worked_off(lambda: int(stack.sql(LEFT, sender)[0][0]), count, PATIENCE)
+    return (count - left) / took, busy.each(max(1, count - left))
 
 
 def lane_of(stack: Stack, sender: str) -> int:

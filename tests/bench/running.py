@@ -5,7 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,6 +21,7 @@ from tests.waiting import eventually
 
 WORKERS, THREADS = 2, 4  # of the web process and of its control
 DELIVERING = ("relay", "worker", "worker-2")
+SOON = 0.05  # seconds between two looks at what is about to end
 SILENT = "+447700900911"  # the sandbox takes it and never sends a receipt
 
 
@@ -33,6 +35,18 @@ def posts(url: str, path: str, bodies: Sequence[object], **headers: str) -> list
         lines += [f"Idempotency-Key: {uuid4()}", f"Content-Length: {len(content)}", "", ""]
         made.append("\r\n".join(lines).encode() + content)
     return made
+
+
+def worked_off(left: Callable[[], int], count: int, patience: float) -> tuple[float, int]:
+    """Seconds from now until nothing is left, or `patience`; and how much is left.
+
+    Looks are few until the end is near: each counts a large table on the cores that are measured.
+    """
+    began = time.monotonic()
+    while (waiting := left()) and time.monotonic() - began < patience:
+        took, done = time.monotonic() - began, count - waiting
+        time.sleep(min(2.0, max(SOON, took * waiting / done / 3)) if done else 4 * SOON)
+    return time.monotonic() - began, waiting
 
 
 @contextmanager
