@@ -55,10 +55,17 @@ def main(wanted: str) -> int:
     for one in figures:
         if one.note:
             print(f"{one.name}: {one.note}")
+        if one.parts:
+            print(f"{one.name}, ms each: {', '.join(f'{part} {ms:.2f}' for part, ms in shares(one.parts))}")
     chart.draw(merge(figures, FOLDER / "bench.json"), FOLDER / "bench.svg")
     met = sum(one.met for one in figures)
     print(f"budgets: {met} met, {len(figures) - met} missed")
     return 0
+
+
+def shares(parts: Mapping[str, float]) -> list[tuple[str, float]]:
+    """The largest first, without those that are next to nothing."""
+    return sorted(((part, ms) for part, ms in parts.items() if ms >= 0.01), key=lambda share: -share[1])
 
 
 if __name__ == "__main__":

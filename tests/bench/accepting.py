@@ -57,11 +57,11 @@ def many(stack: Stack) -> Iterator[Figure]:
         ]
         busy, load = Busy(), Load(stack.url, 2)
         took = load.run(posts(stack.url, "/v1/messages/batch", lists, **stack.headers()))
-        cpu, count = busy.each(BATCH * BATCHES), BATCH * BATCHES
+        spent, count = busy.spent(BATCH * BATCHES), BATCH * BATCHES
         assert set(load.statuses) <= {200, 202, 207}, load.statuses
         copied = _copied(stack, count)
         rate = count / took
-        yield Figure("accept, batches of 1,000", rate, "/s", BUDGET, _reached(rate, copied), copied, cpu=cpu)
+        yield Figure("accept, batches of 1,000", rate, "/s", BUDGET, _reached(rate, copied), copied, **spent)
 
         recipients = [f"+4477{number:08d}" for number in range(LISTED)]
         broadcast = {"body": "hello", "recipients": [{"to": one} for one in recipients]}
@@ -69,8 +69,8 @@ def many(stack: Stack) -> Iterator[Figure]:
         took = load.run(posts(stack.url, "/v1/broadcasts", [broadcast], **stack.headers()))
         assert set(load.statuses) <= {201, 202}, load.statuses
         rate = LISTED / took
-        cpu = busy.each(LISTED)
-        yield Figure("accept, broadcast of 100,000", rate, "/s", BUDGET, _reached(rate, copied), copied, cpu=cpu)
+        spent = busy.spent(LISTED)
+        yield Figure("accept, broadcast of 100,000", rate, "/s", BUDGET, _reached(rate, copied), copied, **spent)
         stack.sql(FORGET)
 
 

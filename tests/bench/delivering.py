@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests.bench.batching import BatchProvider
-from tests.bench.figures import Busy, Figure, percentiles
+from tests.bench.figures import Busy, Figure, Spent, percentiles
 from tests.bench.running import DELIVERING, SILENT, asleep, callers, posts, worked_off
 from tests.load import Load
 from tests.stack.processes import Process
@@ -27,11 +27,11 @@ CONTROL_THREADS = 64  # of each bare process: over what 50 ms ask for
 
 def one_call_each(stack: Stack) -> Iterator[Figure]:
     with provider(stack, "bench", concurrency=128) as url:
-        rate, cpu = drained(stack, ONES, sender="Bench")
+        rate, spent = drained(stack, ONES, sender="Bench")
         target = f"{url}/v1/messages"
         bare = callers(target, ONES, CONTROL_THREADS, SECRETS["SANDBOX_API_KEY"])
         textbook = by_the_book(stack, target)
-    yield Figure("dispatch, one call each", rate, "/s", "≥ 0.8 × bare threads", rate / (0.8 * bare), bare, cpu=cpu)
+    yield Figure("dispatch, one call each", rate, "/s", "≥ 0.8 × bare threads", rate / (0.8 * bare), bare, **spent)
     yield Figure("dispatch, against textbook Celery", rate, "/s", "≥ 8 ×", rate / (8 * textbook), textbook)
 
 
@@ -41,8 +41,8 @@ def in_batches(stack: Stack) -> Iterator[Figure]:
         stack.connect("batches", fake.url, provider="infobip", credentials=credentials, sandbox=False, concurrency=16)
         stack.route("batches", "Batches", "batches")
         known(stack, "Batches", "batches")
-        rate, cpu = drained(stack, BATCHED, sender="Batches", to=EACH)
-    yield Figure("dispatch, batch endpoint", rate, "/s", "≥ 5,000/s, aim 10,000", rate / 5000, cpu=cpu)
+        rate, spent = drained(stack, BATCHED, sender="Batches", to=EACH)
+    yield Figure("dispatch, batch endpoint", rate, "/s", "≥ 5,000/s, aim 10,000", rate / 5000, **spent)
 
 
 def soon(stack: Stack) -> Iterator[Figure]:
@@ -113,8 +113,8 @@ def known(stack: Stack, sender: str, name: str) -> None:
     eventually(noticed, "the route is known", 60)
 
 
-def drained(stack: Stack, count: int, sender: str, to: str = SILENT) -> tuple[float, float]:
-    """Messages a second, and milliseconds of CPU each: from a full queue to the last one settled, or for `PATIENCE`."""
+def drained(stack: Stack, count: int, sender: str, to: str = SILENT) -> tuple[float, Spent]:
+    """Messages a second, and the CPU of each: from a full queue to the last one settled, or for `PATIENCE`."""
     lane = lane_of(stack, sender)
     with asleep(stack, *DELIVERING):
         [(account,)] = stack.sql("SELECT name FROM accounts_account ORDER BY created_at LIMIT 1")
@@ -122,7 +122,7 @@ def drained(stack: Stack, count: int, sender: str, to: str = SILENT) -> tuple[fl
         stack.sql("ANALYZE dispatch_message")
         busy = Busy()
     took, left = worked_off(lambda: int(stack.sql(LEFT, sender)[0][0]), count, PATIENCE)
-    return (count - left) / took, busy.each(max(1, count - left))
+    return (count - left) / took, busy.spent(max(1, count - left))
 
 
 def lane_of(stack: Stack, sender: str) -> int:

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
+from typing import Any, TypedDict
 
-TICK = 100  # a second of the kernel's accounts
+from tests.bench.parts import TICK, by_part, each
 
 
 @dataclass(frozen=True)
@@ -40,15 +40,27 @@ class Figure:
         return self.value / self.control if self.control else None
 
 
+class Spent(TypedDict):
+    """Fields of a figure."""
+
+    cpu: float
+    parts: Mapping[str, float]
+
+
 class Busy:
     """The processor time of the whole machine, load generator and fake provider included."""
 
     def __init__(self) -> None:
+        self._parts = by_part()
         self._began = _busy()
 
     def each(self, items: int) -> float:
         """Milliseconds an item since the beginning."""
         return (_busy() - self._began) * 1000 / items
+
+    def spent(self, items: int) -> Spent:
+        """The same as a figure has it, with what of it each part of the gateway took."""
+        return {"cpu": self.each(items), "parts": each(self._parts, items)}
 
 
 def _busy() -> float:

@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.bench.figures import TICK, Figure
+from tests.bench.figures import Figure
+from tests.bench.parts import TICK
 from tests.stack.stack import Stack
 
 SECONDS = 15

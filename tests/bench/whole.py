@@ -9,7 +9,6 @@ import requests
 
 from tests.bench.delivering import provider
 from tests.bench.figures import Busy, Figure, percentiles
-from tests.bench.parts import by_part, each
 from tests.bench.receiver import Receiver
 from tests.bench.running import asleep, bare, callers, posts, worked_off
 from tests.drills import receipts as drill
@@ -49,7 +48,7 @@ def receipts(stack: Stack) -> Iterator[Figure]:
         busy = Busy()
     seconds, left = worked_off(lambda: RECEIPTS - int(stack.sql(APPLIED)[0][0]), RECEIPTS, 120)
     assert not left
-    rate, applying = RECEIPTS / seconds, busy.each(RECEIPTS)
+    rate, applying = RECEIPTS / seconds, busy.spent(RECEIPTS)
     cuts = percentiles(ours.seconds)
     reached = min(against / took / 0.6, 100 / cuts.p99)
     assert ours.statuses == {200: RECEIPTS}, ours.statuses
@@ -64,7 +63,7 @@ def receipts(stack: Stack) -> Iterator[Figure]:
         cpu=cpu,
     )
     updated = _updated(stack)
-    yield Figure("receipts, applied", rate, "/s", "≥ 0.3 × bulk UPDATE", rate / (0.3 * updated), updated, cpu=applying)
+    yield Figure("receipts, applied", rate, "/s", "≥ 0.3 × bulk UPDATE", rate / (0.3 * updated), updated, **applying)
 
 
 def callbacks(stack: Stack) -> Iterator[Figure]:
@@ -77,10 +76,10 @@ def callbacks(stack: Stack) -> Iterator[Figure]:
         waiting = "SELECT count(*) FROM webhooks_callback WHERE state = 'waiting'"
         seconds, left = worked_off(lambda: int(stack.sql(waiting)[0][0]), CALLED, 120)
         assert not left
-        rate, cpu = CALLED / seconds, busy.each(CALLED)
+        rate, spent = CALLED / seconds, busy.spent(CALLED)
         against = callers(receiver.url, CALLED, 16, "none")
         _remove(stack, endpoint)
-    yield Figure("callbacks", rate, "/s", "≥ 0.6 × bare threads", rate / (0.6 * against), against, cpu=cpu)
+    yield Figure("callbacks", rate, "/s", "≥ 0.6 × bare threads", rate / (0.6 * against), against, **spent)
 
 
 def lives(stack: Stack) -> Iterator[Figure]:
@@ -89,7 +88,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
         endpoint = _endpoint(stack, receiver.url)
         before = receiver.count()
         body = {"to": "+447700900900", "body": "hello", "from": "Life"}
-        busy, parts, load = Busy(), by_part(), Load(stack.url)
+        busy, load = Busy(), Load(stack.url)
         [(log_began,)] = stack.sql(WAL)
         took = load.run(posts(stack.url, "/v1/messages", [body] * LIVES * RATE, **stack.headers()), RATE)
         backlog = _backlog(stack)
@@ -97,8 +96,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
         while receiver.count() - before < wanted and time.monotonic() - began < PATIENCE:
             time.sleep(0.25)
         late, told = time.monotonic() - began, receiver.count() - before
-        cpu = busy.each(max(1, told // 2))
-        spent = each(parts, max(1, told // 2))
+        spent = busy.spent(max(1, told // 2))
         log = float(stack.sql(WAL)[0][0] - log_began) / 1024 / max(1, told // 2)
         _remove(stack, endpoint)
     rate = told / 2 / (took + late)  # two things are told of each: sent and delivered
@@ -107,9 +105,7 @@ def lives(stack: Stack) -> Iterator[Figure]:
         f"{log:.1f} kB of write-ahead log each"
     )
     times = percentiles(load.seconds)
-    yield Figure(
-        "whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, cpu=cpu, parts=spent, note=note
-    )
+    yield Figure("whole lives", rate, "/s", f"≥ {RATE}/s sustained", rate / RATE, times=times, note=note, **spent)
 
 
 def _backlog(stack: Stack) -> int:
