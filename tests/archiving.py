@@ -47,7 +47,6 @@ def old_days(transactional_db: None) -> Iterator[None]:
         for table in partitions.tables():
             if table.day.year == OLD.year:
                 cursor.execute(f"DROP TABLE {table.name}")
-    partitions.forget()
 
 
 def old_id(at: datetime = OLD) -> UUID:

@@ -1,4 +1,4 @@
-"""Daily partitions of the timeline: made ahead, or at the latest with the first event of a day; taken off when old.
+"""Daily partitions of the timeline: made ahead, or at the latest when an event finds none; taken off when old.
 
 A partition that was taken off (`logs_event_20260101_off`) is a table that nobody writes to any more. An event of that
 day which comes later finds the day missing and makes it anew.
@@ -18,16 +18,12 @@ LOCK_TIMEOUT: Final = "500ms"  # taking a partition off locks the timeline, and 
 OFF: Final = "_off"
 _NAME: Final = re.compile(r"logs_event_(\d{8})(_off)?")
 
-_made: set[date] = set()  # per process: saves asking Postgres for every batch
-
 
 def ensure_day(day: date) -> None:
     """Make the partition of one UTC day if it is missing, inside the caller's transaction on the logs database.
 
     Safe to call from several writers at once.
     """
-    if day in _made:
-        return
     name = f"logs_event_{day:%Y%m%d}"
     with connections[LOGS].cursor() as cursor:
         # IF NOT EXISTS alone still races between two sessions; the lock makes the second one wait and find it.
@@ -36,13 +32,6 @@ def ensure_day(day: date) -> None:
             f"CREATE TABLE IF NOT EXISTS {name} PARTITION OF logs_event FOR VALUES FROM (%s) TO (%s)",
             [f"{day}T00:00:00Z", f"{day + timedelta(days=1)}T00:00:00Z"],
         )
-    # Only once it is there for good: a rollback takes the partition back.
-    transaction.on_commit(lambda: _made.add(day), using=LOGS)
-
-
-def forget() -> None:
-    """Ask Postgres again: a write failed, and a partition that is gone may be why."""
-    _made.clear()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +72,6 @@ def take_off(table: Table) -> Table:
         cursor.execute(f"SET LOCAL lock_timeout = '{LOCK_TIMEOUT}'")
         cursor.execute(f"ALTER TABLE logs_event DETACH PARTITION {table.name}")
         cursor.execute(f"ALTER TABLE {table.name} RENAME TO {off.name}")
-    _made.discard(table.day)
     return off
 
 

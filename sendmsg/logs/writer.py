@@ -7,11 +7,12 @@ clear away old task failures.
 
 import json
 import time
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Collection
+from datetime import UTC, date, datetime
 
-from django.db import DEFAULT_DB_ALIAS, Error, connections, transaction
-from psycopg2.extras import execute_values
+from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
+from django.db.models import F, Func, IntegerField, TextField
+from django.db.models.functions import Cast
 
 from sendmsg.journal.models import JournalEntry
 from sendmsg.logs import partitions, results
@@ -23,9 +24,16 @@ BATCH = 500  # journal entries a step; each may hold the events of a whole task
 MAX_EVENTS = 20_000  # events a step, and an entry more: those of a broadcast come a thousand an entry
 # By the index: the table is full of dead rows after a burst, until its next vacuum.
 WAITING = "SELECT id FROM journal_journalentry ORDER BY id LIMIT 1"
+# The text of an entry goes from one database to the other as it is: taking it apart here, to put it together again as
+# rows, took as long as writing it.
 INSERT = """
-INSERT INTO logs_event (id, message_id, account_id, type, at, data) VALUES %s ON CONFLICT (id, at) DO NOTHING
+INSERT INTO logs_event (id, message_id, account_id, type, at, data)
+SELECT e.id, e.message, e.account, e.type, e.at, e.data
+FROM unnest(%s::text[]) AS entry, jsonb_to_recordset(entry::jsonb)
+    AS e(id uuid, message uuid, account uuid, type text, at timestamptz, data jsonb)
+ON CONFLICT (id, at) DO NOTHING
 """
+NO_PARTITION = "23514"  # Postgres: "no partition of relation found for row"
 
 
 class LogWriter(Pump):
@@ -57,12 +65,8 @@ def _move() -> int:
         entries = _take()
         if not entries:
             return 0
-        try:
-            write([event for entry in entries for event in entry.events])
-        except Error:
-            partitions.forget()
-            raise
-        JournalEntry.objects.filter(id__in=[entry.id for entry in entries]).delete()
+        write([text for _, text in entries])
+        JournalEntry.objects.filter(id__in=[entry_id for entry_id, _ in entries]).delete()
     return len(entries)
 
 
@@ -73,35 +77,40 @@ def _any_waits() -> bool:
         return cursor.fetchone() is not None
 
 
-def _take() -> list[JournalEntry]:
-    """The oldest entries, locked; read a few at a time, so that no more are held than are written."""
-    rows = JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")[:BATCH]
-    entries: list[JournalEntry] = []
-    count = 0
-    for entry in rows.iterator(chunk_size=10):
-        entries.append(entry)
-        count += len(entry.events)
-        if count >= MAX_EVENTS:
+def _take() -> list[tuple[int, str]]:
+    """The oldest entries, each with its events as text. Locked; read a few at a time, so that no more are held than are
+    written."""
+    rows = JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")
+    length = Func(F("events"), function="jsonb_array_length", output_field=IntegerField())
+    texts = rows.annotate(text=Cast("events", TextField()), count=length).values_list("id", "text", "count")[:BATCH]
+    entries: list[tuple[int, str]] = []
+    total = 0
+    for entry_id, text, count in texts.iterator(chunk_size=10):
+        entries.append((entry_id, text))
+        total += count
+        if total >= MAX_EVENTS:
             break
     return entries
 
 
-def write(events: list[dict[str, Any]]) -> None:
-    """Insert events (as `Event.as_json` makes them) into the logs database, in one transaction."""
-    with transaction.atomic(using=LOGS):
-        for day in sorted({datetime.fromisoformat(event["at"]).astimezone(UTC).date() for event in events}):
+def write(entries: list[str]) -> None:
+    """Insert what entries hold, each as JSON, into the logs database, in one transaction."""
+    try:
+        _insert(entries)
+    except IntegrityError as error:
+        if getattr(error.__cause__, "pgcode", "") != NO_PARTITION:
+            raise
+        _insert(entries, _days(entries))
+
+
+def _insert(entries: list[str], days: Collection[date] = ()) -> None:
+    """`days`: whose partitions are made, or waited for, before."""
+    with transaction.atomic(using=LOGS), connections[LOGS].cursor() as cursor:
+        for day in sorted(days):
             partitions.ensure_day(day)
-        rows = [
-            (
-                event["id"],
-                event["message"],
-                event["account"],
-                event["type"],
-                event["at"],
-                json.dumps(event["data"]),
-            )
-            for event in events
-        ]
-        database = connections[LOGS]
-        with database.cursor() as cursor, database.wrap_database_errors:  # execute_values goes past Django's cursor
-            execute_values(cursor.cursor, INSERT, rows, page_size=1000)
+        cursor.execute(INSERT, [entries])
+
+
+def _days(entries: list[str]) -> set[date]:
+    events = [event for entry in entries for event in json.loads(entry)]
+    return {datetime.fromisoformat(event["at"]).astimezone(UTC).date() for event in events}

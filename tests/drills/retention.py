@@ -139,9 +139,8 @@ def probes() -> dict[str, Callable[[], object]]:
     from dispatch.transitions import Change
     from sendmsg.accounts.models import Account
     from sendmsg.logs.models import Event
-    from sendmsg.logs.writer import write
     from tests.factories import make_message
-    from tests.logs.lines import line
+    from tests.logs.lines import line, write
 
     account, _ = Account.objects.get_or_create(name="Beside")
     sent = make_message(account, State.SENT)

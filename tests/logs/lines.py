@@ -1,8 +1,12 @@
 """Events as the journal holds them."""
 
+import json
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID, uuid4
+
+from sendmsg.logs import writer
 
 AT = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -18,3 +22,8 @@ def line(at: datetime = AT, message: UUID | None = None, **fields: Any) -> dict[
         "data": {"channel": "sms"},
     }
     return {**document, **fields}
+
+
+def write(events: Sequence[dict[str, Any]]) -> None:
+    """Into the logs database, as the log writer does."""
+    writer.write([json.dumps(events)])

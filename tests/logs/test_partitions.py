@@ -5,7 +5,6 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from django.db import IntegrityError, connections, transaction
-from django.test.utils import CaptureQueriesContext
 
 from sendmsg.logs import partitions
 from sendmsg.logs.models import Event
@@ -26,7 +25,6 @@ def own_days(transactional_db: None) -> Iterator[None]:
         for table in made():
             if table.startswith("logs_event_2031"):
                 cursor.execute(f"DROP TABLE {table}")
-    partitions.forget()
 
 
 def made() -> list[str]:
@@ -74,21 +72,9 @@ def test_a_day_that_is_there_stays_as_it_is() -> None:
     ensure(DAY)
     store(MIDNIGHT)
 
-    partitions.forget()
     ensure(DAY, DAY)
 
     assert Event.objects.count() == 1
-
-
-@pytest.mark.django_db(databases=["logs"], transaction=True)
-@pytest.mark.usefixtures("own_days")
-def test_a_day_that_is_known_costs_no_query() -> None:
-    ensure(DAY)
-
-    with transaction.atomic(using="logs"), CaptureQueriesContext(connections["logs"]) as queries:
-        partitions.ensure_day(DAY)
-
-    assert len(queries) == 0
 
 
 @pytest.mark.django_db(databases=["logs"], transaction=True)
@@ -111,7 +97,6 @@ def test_many_who_make_the_same_days_at_once_all_succeed() -> None:
 
     def work(number: int) -> None:
         for day in days:
-            partitions.forget()
             with transaction.atomic(using="logs"):
                 partitions.ensure_day(day)
                 store(datetime(day.year, day.month, day.day, number, tzinfo=UTC))

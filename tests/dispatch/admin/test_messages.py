@@ -18,8 +18,8 @@ from sendmsg import estimates
 from sendmsg.accounts.models import Account
 from sendmsg.ids import first_id
 from sendmsg.journal.events import Event, EventType
-from sendmsg.logs.writer import write
 from tests.factories import make_attempt, make_connection, make_message, make_reference
+from tests.logs.lines import write
 from tests.outages import database_away
 from tests.stored import lock_keys
 

@@ -14,8 +14,8 @@ from dispatch.states import State
 from dispatch.vocabulary import AttemptOutcome
 from sendmsg.accounts.models import Account
 from sendmsg.journal.events import Event, EventType
-from sendmsg.logs.writer import write
 from tests.factories import make_attempt, make_letter, make_message, make_receipt
+from tests.logs.lines import write
 from tests.outages import database_away
 from tests.webhooks.callbacks.driving import make_endpoint
 from webhooks.callbacks.models import Callback

@@ -20,10 +20,9 @@ from dispatch.states import State
 from sendmsg.accounts.models import Account
 from sendmsg.logs.archive import keys, timeline
 from sendmsg.logs.models import ArchiveFile
-from sendmsg.logs.writer import write
 from tests.archiving import OLD, make_old_message, old_id, run_once
 from tests.factories import make_message
-from tests.logs.lines import line
+from tests.logs.lines import line, write
 
 pytestmark = [
     pytest.mark.django_db(databases=["default", "logs"], transaction=True),

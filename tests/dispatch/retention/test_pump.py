@@ -1,6 +1,5 @@
 """The archive pump: days ahead, nothing older than it may be, and no more than one at a time."""
 
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
@@ -21,11 +20,10 @@ from sendmsg.logs import partitions
 from sendmsg.logs.archive import locks
 from sendmsg.logs.measures import age, timeline
 from sendmsg.logs.models import ArchiveFile, ArchiveKey, Event, RecipientKey
-from sendmsg.logs.writer import write
 from sendmsg.telemetry import gauges
 from tests.archiving import OLD, make_old_message, run_once
 from tests.factories import make_connection, make_inbound, make_message, make_receipt
-from tests.logs.lines import line
+from tests.logs.lines import line, write
 from webhooks.models import Inbound, InboundPart, Receipt
 from webhooks.retention import inbound, orphans
 
@@ -34,13 +32,6 @@ pytestmark = [
     pytest.mark.usefixtures("old_days"),
 ]
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(autouse=True)
-def _no_memory() -> Iterator[None]:
-    partitions.forget()
-    yield
-    partitions.forget()
 
 
 def read() -> dict[gauges.Gauge, float]:
