@@ -1,7 +1,7 @@
 """The retention drill: old rows by the million leave both databases while others read and write beside them.
 
     make drill-retention                                         300,000 messages and 3,000,000 events; some minutes
-    make drill-retention ARGS="--messages 10000000 --events 10000000"
+    make drill-retention ARGS="--messages 500000 --staying 9500000 --events 10000000"    beside messages that stay
 
 It prints what it measured and ends with exit code 0 only if everything left, every row is in a file, and nobody waited
 for a lock for a second. How long others took beside it is compared with how long they take without it: a machine that
@@ -31,12 +31,12 @@ SELECT COALESCE(max(extract(epoch FROM clock_timestamp() - waitstart)), 0)::floa
 """
 ACCOUNTS = 20
 DAYS = 5  # that the messages are of; the events are of one day
-AGE = 400  # days
+AGE, YOUNG = 400, 1  # days
 SECRET = "a-secret-key-for-drills-that-is-long-enough-to-pass-every-check"
 
 ID = """(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
     || '8' || substr(md5(random()::text), 1, 15))::uuid"""
-AT = f"now() - interval '{AGE} days' - n %% {DAYS} * interval '1 day'"
+AT = f"now() - %(age)s::interval - n %% {DAYS} * interval '1 day'"
 MESSAGES = f"""
 INSERT INTO dispatch_message (
     id, account_id, test, channel, "to", sender, body, segments, encoding, priority, client_reference, metadata, state,
@@ -67,7 +67,7 @@ class Drill:
         print(f"  {'ok  ' if holds else 'FAIL'}  {what}", flush=True)
         self.failures += not holds
 
-    def fill(self, messages: int, events: int) -> None:
+    def fill(self, messages: int, staying: int, events: int) -> None:
         from django.db import connection, connections, transaction
         from django.utils import timezone
 
@@ -78,7 +78,11 @@ class Drill:
         day = (timezone.now() - timedelta(days=AGE)).date()
         with transaction.atomic(using="logs"):
             partitions.ensure_day(day)
-        for database, statement, count in ((connection, MESSAGES, messages), (connections["logs"], EVENTS, events)):
+        for database, statement, count, age in (
+            (connection, MESSAGES, staying, YOUNG),
+            (connection, MESSAGES, messages, AGE),
+            (connections["logs"], EVENTS, events, AGE),
+        ):
             with database.cursor() as cursor:
                 for first in range(1, count + 1, CHUNK):
                     last = min(first + CHUNK - 1, count)
@@ -86,6 +90,7 @@ class Drill:
                         "accounts": accounts,
                         "first": first,
                         "last": last,
+                        "age": f"{age} days",
                         "day": day.isoformat(),
                     }
                     cursor.execute(statement, values)
@@ -165,7 +170,7 @@ def timed(what: str, count: int, act: Callable[[], Any]) -> None:
     print(f"        {what}: {count:,} in {seconds:.0f} s, {count / max(seconds, 0.001):,.0f} a second", flush=True)
 
 
-def drill(messages: int, events: int) -> int:
+def drill(messages: int, staying: int, events: int) -> int:
     from django.db.models import Sum
     from django.utils import timezone
 
@@ -178,8 +183,11 @@ def drill(messages: int, events: int) -> int:
     from sendmsg.logs.models import ArchiveFile
 
     run, now = Drill(), timezone.now()
-    run.fill(messages, events)
-    print(f"{messages:,} messages of {ACCOUNTS} accounts, and {events:,} events of a day", flush=True)
+    run.fill(messages, staying, events)
+    print(
+        f"{messages:,} old messages of {ACCOUNTS} accounts, {staying:,} that stay, {events:,} events of a day",
+        flush=True,
+    )
     partitions.make_ahead(now.date())
     with run.beside():
         time.sleep(ALONE)
@@ -203,6 +211,7 @@ def drill(messages: int, events: int) -> int:
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make drill-retention", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--messages", type=int, default=300_000)
+    parser.add_argument("--staying", type=int, default=0)
     parser.add_argument("--events", type=int, default=3_000_000)
     options = parser.parse_args(arguments)
     postgres = obtain_postgres()
@@ -223,7 +232,7 @@ def main(arguments: Sequence[str]) -> int:
         django.setup()
         call_command("migrate", verbosity=0)
         call_command("migrate", database="logs", verbosity=0)
-        failures = drill(options.messages, options.events)
+        failures = drill(options.messages, options.staying, options.events)
         connections.close_all()
     postgres.remove()
     return 1 if failures else 0
