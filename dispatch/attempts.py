@@ -20,7 +20,7 @@ from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Accepted, Rejected
-from dispatch.rows import facts_and_text
+from dispatch.rows import Facts, facts, facts_and_text
 from dispatch.states import State
 from dispatch.suppressions import OPTED_OUT
 from dispatch.transitions import DETAIL_LENGTH, Change
@@ -151,7 +151,7 @@ def _keep_references(settlements: Sequence[Settlement]) -> None:
         REFER.run(cursor, columns)
 
 
-def _asked(rows: Iterable[Message], entry: Entry) -> dict[UUID, datetime]:
+def _asked(rows: Iterable[Facts], entry: Entry) -> dict[UUID, datetime]:
     """The messages that are asked about, and not sent: when the try began that nobody knows the outcome of."""
     if entry.doubt.policy is UnknownPolicy.RESEND:
         return {}
@@ -176,8 +176,7 @@ def _remember_opted_out(settlements: Sequence[Settlement]) -> None:
         if isinstance(item.ending, Rejected) and item.ending.code == OPTED_OUT
     }
     if refused:
-        rows = Message.objects.filter(id__in=refused)
-        suppressions.block([(row, *refused[row.id]) for row in rows])
+        suppressions.block([(row, *refused[row.id]) for row in facts(refused)])
 
 
 def _remember_closed(settlements: Sequence[Settlement]) -> None:

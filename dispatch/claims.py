@@ -7,9 +7,9 @@ from datetime import datetime
 from dispatch import directory, routes, routing
 from dispatch.directory import Entry
 from dispatch.lanes import lane_of
-from dispatch.models import Message
 from dispatch.providers.base import Outbound
 from dispatch.routing import Option
+from dispatch.rows import Facts
 from dispatch.segments import segment
 from dispatch.states import State
 from dispatch.verdicts import Claim, Doubt, Rival
@@ -54,7 +54,7 @@ class Reader:
         self._book = routes.book()
         self._ways: dict[int, Sequence[Option]] = {}
 
-    def held(self, row: Message, entry: Entry, asks_since: datetime | None) -> Held:
+    def held(self, row: Facts, entry: Entry, asks_since: datetime | None) -> Held:
         way = self._way(row)
         return Held(
             claim=self.claim(row, entry),
@@ -73,7 +73,7 @@ class Reader:
             request_id=row.request_id,
         )
 
-    def claim(self, row: Message, entry: Entry | None) -> Claim:
+    def claim(self, row: Facts, entry: Entry | None) -> Claim:
         """`entry`: of its connection; None if that is gone."""
         way = self._way(row)
         return Claim(
@@ -90,7 +90,7 @@ class Reader:
             expires_at=row.expires_at,
         )
 
-    def rivals(self, row: Message) -> list[Rival]:
+    def rivals(self, row: Facts) -> list[Rival]:
         """What may still take the message: all of its lane's ways, less those that refused it."""
         chosen = row.chosen_connection_id
         return [
@@ -99,14 +99,14 @@ class Reader:
             if way.key not in row.refused and chosen in (None, way.entry.id)
         ]
 
-    def reroutes(self, row: Message, now: datetime) -> bool:
+    def reroutes(self, row: Facts, now: datetime) -> bool:
         """Whether the row's route wants another way tried after a receipt that it did not arrive, and has one left."""
         route = self._book.route(lane_of(row.lane)) if row.lane else None
         if route is None or not route.reroute_undelivered or row.expires_at <= now:
             return False
         return row.state in (State.SENT, State.QUEUED) and any(rival.key != row.option for rival in self.rivals(row))
 
-    def _way(self, row: Message) -> Way:
+    def _way(self, row: Facts) -> Way:
         """How it was released; a way that has gone meanwhile was the connection alone."""
         for found in self._lane(row.lane):
             if found.key == row.option:

@@ -15,9 +15,9 @@ import structlog
 from dispatch import suppressions, windows
 from dispatch.claims import Held
 from dispatch.directory import Entry
-from dispatch.models import Message
 from dispatch.providers import registry
 from dispatch.providers.base import Template
+from dispatch.rows import Facts
 from dispatch.suppressions import OPTED_OUT, Person, Wish
 from dispatch.verdicts import WINDOW_CLOSED, Blocked, NotSent
 from dispatch.vocabulary import Channel
@@ -31,7 +31,7 @@ Stopped = list[tuple[Held, Blocked | NotSent]]
 KEYLESS_AFTER, KEYLESS_MOST = 60.0, 600.0  # seconds until a key is looked for again: the first time, and at most
 
 
-def look(rows: Mapping[UUID, Message], held: Sequence[Held], entry: Entry, now: datetime) -> tuple[list[Held], Stopped]:
+def look(rows: Mapping[UUID, Facts], held: Sequence[Held], entry: Entry, now: datetime) -> tuple[list[Held], Stopped]:
     """What may be sent, and as what; and what may not, with the reason."""
     leaving = [item for item in held if item.asks_since is None]
     since = suppressions.hold_back(
@@ -70,7 +70,7 @@ def _keyless(item: Held) -> NotSent:
     return NotSent("text_unreadable", "the key of its text is missing in a worker", after=after)
 
 
-def _wish(row: Message, item: Held) -> Wish:
+def _wish(row: Facts, item: Held) -> Wish:
     return Wish(
         message_id=row.id,
         person=Person(row.account_id, row.test, row.to),

@@ -13,11 +13,13 @@ from uuid import UUID
 
 from django.db import connection as database
 from django.db import transaction
+from django.db.models import QuerySet
 
 from dispatch import directory, transitions
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Unknown
+from dispatch.rows import Facts, facts
 from dispatch.states import State
 from dispatch.transitions import Change, Moved
 from dispatch.verdicts import decide
@@ -50,12 +52,17 @@ def free_unserved(connection_ids: Collection[int], now: datetime) -> int:
         return 0
     with transaction.atomic():
         rows = Message.objects.filter(state=State.RELEASED, connection_id__in=connection_ids).order_by("id")
-        return len(_queued(rows.select_for_update(skip_locked=True)[:BATCH], now, "not_served"))
+        return len(_queued(_held(rows), now, "not_served"))
 
 
-def _ended(state: State, now: datetime) -> list[Message]:
-    rows = Message.objects.filter(state=state, lease_until__lt=now).order_by("id")
-    return list(rows.select_for_update(skip_locked=True)[:BATCH])
+def _ended(state: State, now: datetime) -> list[Facts]:
+    return _held(Message.objects.filter(state=state, lease_until__lt=now).order_by("id"))
+
+
+def _held(rows: QuerySet[Message]) -> list[Facts]:
+    """The first of them that nobody else has locked, locked."""
+    ids = list(rows.values_list("id", flat=True).select_for_update(skip_locked=True)[:BATCH])
+    return facts(ids) if ids else []
 
 
 def _free_released(now: datetime) -> int:
@@ -64,7 +71,7 @@ def _free_released(now: datetime) -> int:
     return len(moved)
 
 
-def _queued(rows: Iterable[Message], now: datetime, code: str) -> list[Moved]:
+def _queued(rows: Iterable[Facts], now: datetime, code: str) -> list[Moved]:
     return transitions.apply(
         [Change(row.id, State.QUEUED, release=row.release, due_at=now, data={"code": code}) for row in rows]
     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from django.db import transaction
 from django.utils import timezone
 
-from dispatch.models import Message
+from dispatch.rows import Facts
 from dispatch.states import State
 from dispatch.vocabulary import ReceiptStatus
 from sendmsg.telemetry import steps, traces
@@ -100,7 +100,7 @@ def called(group: "Sequence[Held]", endings: "Sequence[Ending]", entry: "Entry",
         traces.write("call", message, began, ended, data, below=below, kind="CLIENT", failed=failed)
 
 
-def heard(message: Message, receipt: Told, connection: str, became: str) -> None:
+def heard(message: Facts, receipt: Told, connection: str, became: str) -> None:
     """A receipt, from its webhook until it was applied or noted; written once that is committed."""
     place = traces.recorded(message.trace)
     if place is None and not steps.on():

@@ -16,7 +16,8 @@ from django.db.models import QuerySet
 from uuid_utils.compat import uuid7
 
 from dispatch.announcements import announce
-from dispatch.models import Message, Suppression
+from dispatch.models import Suppression
+from dispatch.rows import Facts
 from dispatch.vocabulary import SuppressionReason
 from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics
@@ -128,7 +129,7 @@ def lift(rows: QuerySet[Suppression]) -> int:
     return len(found)
 
 
-def block(refused: Collection[tuple[Message, str, str]]) -> None:
+def block(refused: Collection[tuple[Facts, str, str]]) -> None:
     """Remember that a provider refused these messages because their recipients opted out with it.
 
     Each with the channel that it left by, and what the provider said. Inside the caller's transaction.

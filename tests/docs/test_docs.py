@@ -6,6 +6,7 @@ from argparse import ArgumentParser, _SubParsersAction
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
+from uuid import uuid4
 from xml.etree import ElementTree
 
 import pytest
@@ -17,7 +18,7 @@ from drf_spectacular.generators import SchemaGenerator
 from dispatch.bulk.batch_serializers import NewBatch
 from dispatch.bulk.broadcast_serializers import BroadcastFields, NewBroadcast
 from dispatch.declarations import apply, wanted
-from dispatch.models import Announcement, Message
+from dispatch.models import Announcement
 from dispatch.serializers import MessageDocument, NewMessage
 from dispatch.suppression_views import NewSuppression
 from sendmsg import __version__
@@ -217,7 +218,7 @@ def test_the_answers_that_are_shown_have_the_fields_of_real_ones() -> None:
 def test_the_callback_that_is_shown_has_the_fields_of_a_real_one() -> None:
     [shown] = (json.loads(block) for block in DOCS["callbacks"].blocks("json"))
     announced = Announcement(type=shown["type"], message_id=shown["data"]["id"], data={})
-    message = Message(created_at=datetime.now().astimezone())
+    message = payloads.Subject(uuid4(), "sms", "+447700900123", "", 1, "", {}, datetime.now().astimezone())
 
     real = payloads.envelope(shown["type"], message.created_at, payloads.of_message(announced, message, {}))
 

@@ -5,13 +5,27 @@ No text of a message is sent back to who wrote it: `client_reference` and `metad
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final, NamedTuple
+from uuid import UUID
 
-from dispatch.models import Announcement, Message
+from dispatch.models import Announcement
 from dispatch.rows import Rows
 
-MESSAGE = Rows({"id", "channel", "to", "sender", "segments", "client_reference", "metadata", "created_at"})
-"""What callbacks tell of a message."""
+
+class Subject(NamedTuple):
+    """What callbacks tell of a message."""
+
+    id: UUID
+    channel: str
+    to: str
+    sender: str
+    segments: int
+    client_reference: str
+    metadata: Mapping[str, str]
+    created_at: datetime
+
+
+subjects: Final = Rows(Subject, Subject._fields)
 
 
 def envelope(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -19,7 +33,7 @@ def envelope(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]
     return {"type": kind, "timestamp": _utc(at), "data": dict(data)}
 
 
-def of_message(about: Announcement, message: Message | None, providers: Mapping[int, str]) -> dict[str, Any]:
+def of_message(about: Announcement, message: Subject | None, providers: Mapping[int, str]) -> dict[str, Any]:
     """The state that was announced, and the message as it was accepted; what the row says by now doesn't count."""
     told = about.data
     document: dict[str, Any] = {

@@ -19,8 +19,7 @@ from django.utils import timezone
 
 from dispatch import breaker, spans, suppressions, transitions, windows
 from dispatch.claims import Reader
-from dispatch.models import Message
-from dispatch.rows import facts
+from dispatch.rows import Facts, facts
 from dispatch.states import State
 from dispatch.transitions import Change
 from dispatch.vocabulary import ReceiptStatus
@@ -95,7 +94,7 @@ def _strongest(by_message: Mapping[UUID, Sequence[Parked]]) -> dict[UUID, Parked
     return found
 
 
-def _change(message: Message, receipt: Parked, reader: Reader, late: bool) -> Change | None:
+def _change(message: Facts, receipt: Parked, reader: Reader, late: bool) -> Change | None:
     """What the receipt does to its message; None if nothing. `late`: its text came after WhatsApp's 24 hours."""
     data = _data(receipt)
     if receipt.status == ReceiptStatus.UNDELIVERED and receipt.connection.id != message.connection_id:
@@ -126,7 +125,7 @@ def _change(message: Message, receipt: Parked, reader: Reader, late: bool) -> Ch
     return Change(message.id, target, in_doubt=False, code=receipt.error_code, detail="", data=data)
 
 
-def _by_template(message: Message, receipt: Parked) -> bool:
+def _by_template(message: Facts, receipt: Parked) -> bool:
     """Whether a text that came too late is sent again, by its connection's template; never twice."""
     inbound = INBOUND.get(receipt.connection.provider)
     return (
@@ -147,7 +146,7 @@ def _opted_out(receipt: Parked) -> bool:
 
 
 def _remember_opted_out(
-    by_message: Mapping[UUID, Sequence[Parked]], messages: Mapping[UUID, Message], reader: Reader
+    by_message: Mapping[UUID, Sequence[Parked]], messages: Mapping[UUID, Facts], reader: Reader
 ) -> None:
     refused = {
         message_id: receipt.error_code
@@ -178,7 +177,7 @@ def _heard(by_message: Mapping[UUID, Sequence[Parked]]) -> None:
         breaker.heard(name, len(seconds), sum(seconds))
 
 
-def _write(by_message: Mapping[UUID, Sequence[Parked]], applied: set[int], messages: Mapping[UUID, Message]) -> None:
+def _write(by_message: Mapping[UUID, Sequence[Parked]], applied: set[int], messages: Mapping[UUID, Facts]) -> None:
     now = timezone.now()
     noted: list[Event] = []
     rows: list[tuple[int, UUID, Receipt.State]] = []
