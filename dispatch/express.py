@@ -17,7 +17,6 @@ from django.core.exceptions import DisallowedHost
 from django.core.handlers.wsgi import WSGIRequest
 from django.db import connection
 from django.http import HttpResponse
-from django.urls import reverse
 from django.utils import timezone
 from rest_framework.exceptions import ValidationError
 from rest_framework.renderers import JSONRenderer
@@ -52,7 +51,7 @@ def answer(request: WSGIRequest) -> HttpResponse:
         raise PassedOn
     _revive()
     row = _row(client, wanted)
-    location = reverse("message", args=[row.id])
+    location = f"{PATH}/{row.id}"
     content = JSONRenderer().render(_document(row))
     if not deposit.store(row, client, _repeatable(request, client, data, location, content)):
         raise PassedOn
