@@ -2,10 +2,12 @@
 
 import re
 
+import phonenumbers
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dispatch import numbers
 from dispatch.numbers import InvalidNumber, mask, mask_within, normalise
 
 
@@ -124,6 +126,35 @@ def test_an_answer_is_e164_and_normalises_to_itself(text: str) -> None:
         return
 
     assert re.fullmatch(r"\+[1-9][0-9]{1,14}", number)
+    assert normalise(number) == number
+
+
+ARGENTINA = 54  # the 9 of its mobiles looks like a national prefix, so they are parsed
+CODES = sorted(phonenumbers.COUNTRY_CODE_TO_REGION_CODE)
+
+
+@settings(max_examples=3000, deadline=None)
+@given(st.sampled_from(CODES), st.from_regex(r"(0|1|8|9|00|15)?[0-9]{1,14}", fullmatch=True))
+def test_what_is_taken_as_it_is_would_be_the_same_when_parsed(code: int, national: str) -> None:
+    number = f"+{code}{national}"
+
+    if numbers._is_plain(number):
+        assert numbers._parse(number) == number
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_in_every_country_an_example_is_taken_as_it_is(code: int) -> None:
+    region = phonenumbers.region_code_for_country_code(code)
+    example = (
+        phonenumbers.example_number_for_non_geo_entity(code)
+        if region == "001"
+        else phonenumbers.example_number_for_type(region, phonenumbers.PhoneNumberType.MOBILE)
+        or phonenumbers.example_number(region)
+    )
+    assert example is not None
+    number = phonenumbers.format_number(example, phonenumbers.PhoneNumberFormat.E164)
+
+    assert numbers._is_plain(number) is (code != ARGENTINA)
     assert normalise(number) == number
 
 
