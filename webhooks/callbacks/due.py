@@ -15,13 +15,11 @@ import structlog
 from django.db import connection as database
 from django.db import transaction
 
-from sendmsg.errors import ConfigurationError
 from sendmsg.prepared import Prepared
 from sendmsg.sealing.fields import unreadable
-from webhooks.callbacks import signing
+from webhooks.callbacks import called
 from webhooks.callbacks.delivery import TOTAL, Task
-from webhooks.callbacks.models import Callback, Endpoint, MessageSecret
-from webhooks.callbacks.vocabulary import Compression, EndpointKind
+from webhooks.callbacks.models import Callback
 
 logger = structlog.stdlib.get_logger(__name__)
 
@@ -152,8 +150,7 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
 
 def _tasks(found: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
     rows = [row for row in map(_opened, found) if not _unreadable(row)]
-    endpoints = Endpoint.objects.defer("secret", "old_secrets").in_bulk({row[1] for row in rows})
-    keys = _all_keys(list(endpoints.values()), now)
+    endpoints = called.find({row[1] for row in rows}, now) if rows else {}
     return [
         Task(
             id=callback_id,
@@ -161,8 +158,8 @@ def _tasks(found: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
             event_id=event_id,
             url=url or endpoints[endpoint_id].url,
             body=body,
-            compress=endpoints[endpoint_id].compression == Compression.GZIP,
-            keys=keys[endpoint_id],
+            compress=endpoints[endpoint_id].compress,
+            keys=endpoints[endpoint_id].keys,
             attempts=attempts,
             happened_at=happened_at,
             lease=now + LEASE,
@@ -198,33 +195,3 @@ def _unreadable(row: Row) -> bool:
     if found is not None:
         logger.error("callback unreadable", callback_id=row[0], locked=found.locked)
     return found is not None
-
-
-def _all_keys(endpoints: list[Endpoint], now: datetime) -> dict[UUID, tuple[str, ...]]:
-    """The secrets of each; none for one whose secret no key can read, which must not hold up the others."""
-    declared = [endpoint.id for endpoint in endpoints if endpoint.kind == EndpointKind.DECLARED]
-    try:
-        known = {signer.id: signing.active(signer, now) for signer in Endpoint.objects.filter(id__in=declared)}
-    except ConfigurationError:
-        known = {}
-    return {endpoint.id: known.get(endpoint.id) or _keys(endpoint, now) for endpoint in endpoints}
-
-
-def _keys(endpoint: Endpoint, now: datetime) -> tuple[str, ...]:
-    try:
-        if endpoint.kind == EndpointKind.DECLARED:
-            return signing.active(endpoint, now)
-        return signing.active(_message_secret(endpoint), now)
-    except ConfigurationError as error:
-        logger.error("callback secret unreadable", endpoint_id=endpoint.id, error=str(error))
-        return ()
-
-
-def _message_secret(endpoint: Endpoint) -> MessageSecret:
-    secret = MessageSecret.objects.filter(account_id=endpoint.account_id, test=endpoint.test).first()
-    if secret is None:  # nobody has asked for it yet; it can still be rotated into one that somebody knows
-        secret = MessageSecret(account_id=endpoint.account_id, test=endpoint.test)
-        signing.start(secret)
-        MessageSecret.objects.bulk_create([secret], ignore_conflicts=True)
-        secret = MessageSecret.objects.get(account_id=endpoint.account_id, test=endpoint.test)
-    return secret

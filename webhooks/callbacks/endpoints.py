@@ -4,12 +4,11 @@
 row in step, under a lock on the account, taken after the endpoint's own.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
 import structlog
-from django.db.models import Q
 from django.utils import timezone
 
 from dispatch.announcements import announce
@@ -28,11 +27,6 @@ MOST = 20  # endpoints of an account and mode; each is one more row for every ev
 
 class TooManyEndpoints(Exception):
     """The account has `MOST` endpoints in this mode."""
-
-
-def suspect_or(ids: Collection[UUID]) -> Q:
-    """Endpoints that failed last time they were called, or are among these."""
-    return Q(id__in=ids) | Q(failures__gt=0) | Q(failing_since__isnull=False) | Q(paused_until__isnull=False)
 
 
 def create(

@@ -30,6 +30,12 @@ GIVE_UP: Final = timedelta(days=5)  # of failures only: a long weekend and a wor
 
 _ANSWER: Final = Callback._meta.get_field("response_body")
 
+# Those that failed just now, or when they were called last.
+SUSPECTS = Prepared("""
+SELECT id FROM webhooks_endpoint WHERE id = ANY(%(called)s::uuid[]) AND (
+    id = ANY(%(bad)s::uuid[]) OR failures > 0 OR failing_since IS NOT NULL OR paused_until IS NOT NULL
+)
+""")
 SETTLE = Prepared("""
 UPDATE webhooks_callback c SET
     state = r.state, attempts = c.attempts + 1, due_at = r.due_at, attempted_at = r.at,
@@ -96,8 +102,13 @@ def _judge(results: Sequence[Result]) -> None:
     for result in results:
         by_endpoint[result.task.endpoint_id].append(result)
     bad = [one for one, group in by_endpoint.items() if not all(result.delivered for result in group)]
-    suspects = Endpoint.objects.filter(id__in=by_endpoint).filter(endpoints.suspect_or(bad))
-    rows = list(suspects.defer("secret", "old_secrets").order_by("id").select_for_update(no_key=True))
+    with database.cursor() as cursor:
+        SUSPECTS.run(cursor, {"called": [str(one) for one in by_endpoint], "bad": [str(one) for one in bad]})
+        suspects = [row[0] for row in cursor.fetchall()]
+    if not suspects:
+        return
+    found = Endpoint.objects.filter(id__in=suspects).defer("secret", "old_secrets").order_by("id")
+    rows = list(found.select_for_update(no_key=True))
     for endpoint in rows:
         _judge_one(endpoint, by_endpoint[endpoint.id])
         endpoint.save(update_fields=["failures", "failing_since", "paused_until"])

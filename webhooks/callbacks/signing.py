@@ -8,7 +8,7 @@ import base64
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 from standardwebhooks import Webhook
@@ -39,7 +39,14 @@ def rotate(signer: Signer, now: datetime) -> str:
     return str(signer.secret)
 
 
-def active(signer: Signer, now: datetime) -> tuple[str, ...]:
+class Secrets(NamedTuple):
+    """What a `Signer` holds, in clear."""
+
+    secret: str
+    old_secrets: Sequence[tuple[str, str]]
+
+
+def active(signer: Signer | Secrets, now: datetime) -> tuple[str, ...]:
     """The secrets that sign at `now`, newest first."""
     old = (secret for secret, until in signer.old_secrets if datetime.fromisoformat(until) > now)
     return (signer.secret, *old)
