@@ -218,7 +218,7 @@ def test_the_answers_that_are_shown_have_the_fields_of_real_ones() -> None:
 def test_the_callback_that_is_shown_has_the_fields_of_a_real_one() -> None:
     [shown] = (json.loads(block) for block in DOCS["callbacks"].blocks("json"))
     announced = Announcement(type=shown["type"], message_id=shown["data"]["id"], data={})
-    message = payloads.Subject(uuid4(), "sms", "+447700900123", "", 1, "", {}, datetime.now().astimezone())
+    message = payloads.Original(uuid4(), "sms", "+447700900123", "", 1, "", {}, datetime.now().astimezone())
 
     real = payloads.envelope(shown["type"], message.created_at, payloads.of_message(announced, message, {}))
 

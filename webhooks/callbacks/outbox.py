@@ -124,7 +124,7 @@ def _store(made: Sequence[New]) -> None:
 
 def _callbacks(rows: Sequence[Announcement]) -> list[New]:
     listening = _listening({row.account_id for row in rows})
-    messages = {one.id: one for one in payloads.subjects({row.message_id for row in rows if row.message_id})}
+    messages = {one.id: one for one in payloads.originals({row.message_id for row in rows if row.message_id})}
     providers = dict(Connection.objects.values_list("id", "provider"))
     # In order: two processes that make endpoints of the same hosts must not wait for each other crosswise.
     hosts = sorted({_host(row) for row in rows if row.url})

@@ -12,8 +12,8 @@ from dispatch.models import Announcement
 from dispatch.rows import Rows
 
 
-class Subject(NamedTuple):
-    """What callbacks tell of a message."""
+class Original(NamedTuple):
+    """A message as it was accepted, as far as callbacks tell of it."""
 
     id: UUID
     channel: str
@@ -25,7 +25,7 @@ class Subject(NamedTuple):
     created_at: datetime
 
 
-subjects: Final = Rows(Subject, Subject._fields)
+originals: Final = Rows(Original, Original._fields)
 
 
 def envelope(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def envelope(kind: str, at: datetime, data: Mapping[str, Any]) -> dict[str, Any]
     return {"type": kind, "timestamp": _utc(at), "data": dict(data)}
 
 
-def of_message(about: Announcement, message: Subject | None, providers: Mapping[int, str]) -> dict[str, Any]:
+def of_message(about: Announcement, message: Original | None, providers: Mapping[int, str]) -> dict[str, Any]:
     """The state that was announced, and the message as it was accepted; what the row says by now doesn't count."""
     told = about.data
     document: dict[str, Any] = {
