@@ -8,7 +8,7 @@ alone until `paused_until`, and is then tried with one call at a time over all p
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, NamedTuple
 from uuid import UUID
 
 import structlog
@@ -80,7 +80,21 @@ RETURNING c.id, c.endpoint_id, c.event_id, c.url, c.body, c.attempts, c.happened
 
 _BODY: Final = Callback._meta.get_field("body")
 
-Row = tuple[UUID, UUID, UUID, str, str, int, datetime, str, UUID | None, str, str]
+
+class Row(NamedTuple):
+    """What `CLAIM` returns, in its order."""
+
+    id: UUID
+    endpoint_id: UUID
+    event_id: UUID
+    url: str
+    body: str
+    attempts: int
+    happened_at: datetime
+    type: str
+    message_id: UUID | None
+    trace: str
+    request_id: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +150,7 @@ def claim(flying: Mapping[UUID, int], threads: int, now: datetime) -> list[Task]
                     "limit": free,
                 },
             )
-            rows = cursor.fetchall()
+            rows = [Row(*values) for values in cursor.fetchall()]
         return _tasks(rows, probes, now)
 
 
@@ -150,48 +164,36 @@ def _take_probes(endpoint_ids: list[UUID], now: datetime) -> set[UUID]:
 
 def _tasks(found: list[Row], probes: set[UUID], now: datetime) -> list[Task]:
     rows = [row for row in map(_opened, found) if not _unreadable(row)]
-    endpoints = called.find({row[1] for row in rows}, now) if rows else {}
+    endpoints = called.find({row.endpoint_id for row in rows}, now) if rows else {}
     return [
         Task(
-            id=callback_id,
-            endpoint_id=endpoint_id,
-            event_id=event_id,
-            url=url or endpoints[endpoint_id].url,
-            body=body,
-            compress=endpoints[endpoint_id].compress,
-            keys=endpoints[endpoint_id].keys,
-            attempts=attempts,
-            happened_at=happened_at,
+            id=row.id,
+            endpoint_id=row.endpoint_id,
+            event_id=row.event_id,
+            url=row.url or endpoints[row.endpoint_id].url,
+            body=row.body,
+            compress=endpoints[row.endpoint_id].compress,
+            keys=endpoints[row.endpoint_id].keys,
+            attempts=row.attempts,
+            happened_at=row.happened_at,
             lease=now + LEASE,
-            probe=endpoint_id in probes,
-            type=kind,
-            message_id=message_id,
-            trace=trace,
-            request_id=request_id,
+            probe=row.endpoint_id in probes,
+            type=row.type,
+            message_id=row.message_id,
+            trace=row.trace,
+            request_id=row.request_id,
         )
-        for (
-            callback_id,
-            endpoint_id,
-            event_id,
-            url,
-            body,
-            attempts,
-            happened_at,
-            kind,
-            message_id,
-            trace,
-            request_id,
-        ) in rows
+        for row in rows
     ]
 
 
 def _opened(row: Row) -> Row:
-    return *row[:4], _BODY.from_db_value(row[4], None, database) or "", *row[5:]
+    return row._replace(body=_BODY.from_db_value(row.body, None, database) or "")
 
 
 def _unreadable(row: Row) -> bool:
     """What can't be decrypted is not sent, and is ours to send again when the lease is over."""
-    found = unreadable(row[4])
+    found = unreadable(row.body)
     if found is not None:
-        logger.error("callback unreadable", callback_id=row[0], locked=found.locked)
+        logger.error("callback unreadable", callback_id=row.id, locked=found.locked)
     return found is not None
