@@ -15,7 +15,7 @@ from dispatch.retention import bodies, messages, sweeps  # noqa: F401  registers
 from dispatch.retention.registry import SWEEPS
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import files, locks, timeline
-from sendmsg.logs.measures import leaves_before
+from sendmsg.logs.archive.leaving import leaving
 from sendmsg.pump import Pump
 from sendmsg.sealing import keys
 from sendmsg.telemetry import metrics
@@ -76,4 +76,4 @@ class ArchivePump(Pump):
 
     def _timeline(self, now: datetime) -> int:
         with locks.held(locks.EVENTS) as ours:
-            return timeline.step(leaves_before(now), self.stopping.is_set) if ours else 0
+            return timeline.step(leaving(now), self.stopping.is_set) if ours else 0

@@ -40,7 +40,10 @@ class AccountAdmin(Audited, _AccountBase):
             "When people write STOP, START or HELP",
             {"fields": ("opt_out_keywords", "opt_out_per_number", "opt_out_confirm", "opt_out_reply", "help_reply")},
         ),
-        ("How long things are kept, in days", {"fields": ("body_days", "message_days", "archive_days")}),
+        (
+            "How long things are kept, in days",
+            {"fields": ("body_days", "message_days", "timeline_days", "archive_days")},
+        ),
     )
 
 

@@ -61,6 +61,13 @@ class Account(models.Model):
         verbose_name="messages",
         help_text="Days until messages leave the database for the archive. Empty: MESSAGE_RETENTION_DAYS.",
     )
+    timeline_days = models.PositiveSmallIntegerField(
+        null=True,
+        blank=True,
+        verbose_name="timeline",
+        validators=[MinValueValidator(1)],
+        help_text="Days until events leave the logs database for the archive. Empty: LOGS_RETENTION_DAYS.",
+    )
     archive_days = models.PositiveSmallIntegerField(
         null=True,
         blank=True,

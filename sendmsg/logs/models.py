@@ -6,6 +6,7 @@ key holds its partition column. Writing the same event again is a no-op.
 
 from uuid import uuid4
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
 from sendmsg.encryption import EncryptedJSONField
@@ -32,7 +33,8 @@ class Event(models.Model):
 class ArchiveFile(models.Model):
     """A file of the archive that was read back and is whole: what happened on a day, or was accepted, of one account.
 
-    `emptied_at` is written in the transaction that drops the day, so a file without it may be behind its rows.
+    `emptied_at` is written in the transaction that drops the day, or after the last row was deleted; a file with
+    neither it nor `leaving_at` may be behind its rows, and is written again then.
     """
 
     class Kind(models.TextChoices):
@@ -50,6 +52,7 @@ class ArchiveFile(models.Model):
     first_message = models.UUIDField(help_text="The smallest of their ids.")
     last_message = models.UUIDField()
     written_at = models.DateTimeField()
+    leaving_at = models.DateTimeField(null=True, help_text="When events began to be deleted before their day was.")
     emptied_at = models.DateTimeField(null=True, help_text="When the rows left their database.")
 
     class Meta:
@@ -59,6 +62,17 @@ class ArchiveFile(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ClearedDay(models.Model):
+    """A day of the timeline that others' events have left: whose are still there, so that it need not be counted."""
+
+    day = models.DateField(unique=True)
+    staying = ArrayField(models.UUIDField(), help_text="Accounts.")
+    looked_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.day}"
 
 
 class ArchiveKey(models.Model):

@@ -20,6 +20,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from tests.servers.obtain import obtain_postgres
 
@@ -67,14 +68,15 @@ class Drill:
         print(f"  {'ok  ' if holds else 'FAIL'}  {what}", flush=True)
         self.failures += not holds
 
-    def fill(self, messages: int, staying: int, events: int) -> None:
+    def fill(self, messages: int, staying: int, events: int) -> list[UUID]:
+        """The accounts."""
         from django.db import connection, connections, transaction
         from django.utils import timezone
 
         from sendmsg.accounts.models import Account
         from sendmsg.logs import partitions
 
-        accounts = [str(Account.objects.create(name=f"Account {number}").id) for number in range(ACCOUNTS)]
+        accounts = [Account.objects.create(name=f"Account {number}").id for number in range(ACCOUNTS)]
         day = (timezone.now() - timedelta(days=AGE)).date()
         with transaction.atomic(using="logs"):
             partitions.ensure_day(day)
@@ -87,13 +89,14 @@ class Drill:
                 for first in range(1, count + 1, CHUNK):
                     last = min(first + CHUNK - 1, count)
                     values: dict[str, Any] = {
-                        "accounts": accounts,
+                        "accounts": [str(account) for account in accounts],
                         "first": first,
                         "last": last,
                         "age": f"{age} days",
                         "day": day.isoformat(),
                     }
                     cursor.execute(statement, values)
+        return accounts
 
     @contextmanager
     def beside(self) -> Iterator[None]:
@@ -103,10 +106,12 @@ class Drill:
         threads = [threading.Thread(target=self._probe, args=(*one, ended)) for one in measured.items()]
         for thread in threads:
             thread.start()
-        yield
-        ended.set()
-        for thread in threads:
-            thread.join()
+        try:
+            yield
+        finally:
+            ended.set()
+            for thread in threads:
+                thread.join()
 
     def _probe(self, name: str, measure: Callable[[], float], ended: threading.Event) -> None:
         from django.db import connections
@@ -176,14 +181,14 @@ def drill(messages: int, staying: int, events: int) -> int:
 
     from dispatch.models import Message
     from dispatch.retention import bodies
-    from dispatch.retention import messages as leaving
+    from dispatch.retention import messages as old
     from sendmsg.logs import partitions
     from sendmsg.logs.archive import timeline
-    from sendmsg.logs.measures import leaves_before
+    from sendmsg.logs.archive.leaving import Leaving, leaving
     from sendmsg.logs.models import ArchiveFile
 
     run, now = Drill(), timezone.now()
-    run.fill(messages, staying, events)
+    accounts = run.fill(messages, staying, events)
     print(
         f"{messages:,} old messages of {ACCOUNTS} accounts, {staying:,} that stay, {events:,} events of a day",
         flush=True,
@@ -194,8 +199,11 @@ def drill(messages: int, staying: int, events: int) -> int:
     alone = run.worst
     with run.beside():
         timed("long texts shortened", messages // 10, lambda: bodies.step(now))
-        timed("messages archived and deleted", messages, lambda: leaving.step(now, lambda: False))
-        timed("events archived and dropped", events, lambda: timeline.step(leaves_before(now), lambda: False))
+        timed("messages archived and deleted", messages, lambda: old.step(now, lambda: False))
+        one = Leaving(now, timedelta(days=2 * AGE), {accounts[0]: timedelta(days=AGE // 2)})
+        count = events // ACCOUNTS
+        timed("events of one account archived and deleted", count, lambda: timeline.step(one, lambda: False))
+        timed("events archived and dropped", events - count, lambda: timeline.step(leaving(now), lambda: False))
     for name, seconds in run.worst.items():
         print(
             f"        {name} took {seconds:.3f} s at the worst, and {alone[name]:.3f} s without the archive", flush=True

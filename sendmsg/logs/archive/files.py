@@ -75,10 +75,11 @@ def enabled() -> bool:
 def write(place: Place, rows: Iterable[tuple[UUID, str]]) -> ArchiveFile:
     """Write pairs of a message's id and a line, one at least; the entry of the index, saved.
 
-    The place's file that is not emptied yet is replaced. Raises `ArchiveDamaged` when what is read back differs.
+    The place's file whose rows are all in the database still is replaced. Raises `ArchiveDamaged` when what is read
+    back differs.
     """
     files = ArchiveFile.objects.filter(kind=place.kind, account_id=place.account_id, day=place.day)
-    for behind in files.filter(emptied_at=None):  # its rows are in the database still
+    for behind in files.filter(emptied_at=None, leaving_at=None):  # its rows are in the database still
         delete(behind)
     part = (files.order_by("part").values_list("part", flat=True).last() or 0) + 1
     while _storage().exists(_manifest_name(place.name(part))):

@@ -1,4 +1,4 @@
-"""Moves a day of the timeline into files, one for each account, and drops it.
+"""Moves days of the timeline into files, one for each account, and drops them.
 
 Promises: a day is dropped only when each account's file was read back and has as many lines as the day has rows, which
 are counted after the last writer has left. Whatever is killed when, the next step goes on from what the index and the
@@ -9,139 +9,64 @@ is archived like any other, into another part.
 2. The partition is taken off, which waits for whoever is writing to it and takes moments. Its rows are counted again,
    and files that some came too late for are written again.
 3. The table is dropped, and the files' entries say so, in one transaction.
+
+Accounts may have days of their own. While some of a day's events must stay, the others are deleted (`early`); the last
+ones leave with the table.
 """
 
-from collections.abc import Callable, Generator, Iterator
-from contextlib import closing, contextmanager
-from datetime import date
-from itertools import groupby
-from threading import Event, Thread
-from typing import Any, Final
+from collections.abc import Callable
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import transaction
 from django.utils import timezone
 
-from sendmsg import heartbeat
 from sendmsg.logs import partitions
-from sendmsg.logs.archive import files
-from sendmsg.logs.archive.columns import Column
-from sendmsg.logs.archive.files import Place
-from sendmsg.logs.models import ArchiveFile
+from sendmsg.logs.archive import early, export
+from sendmsg.logs.archive.leaving import Leaving
+from sendmsg.logs.models import ClearedDay
 from sendmsg.logs.partitions import Table
 from sendmsg.logs.router import LOGS
-from sendmsg.telemetry import metrics
-
-FETCHED: Final = 5000  # rows that are held at a time
-BEAT_EVERY: Final = 10.0  # seconds
-PATIENCE: Final = "30min"  # for one statement: a day is sorted before its first row comes
-# Postgres makes the lines: a third of the time that Python takes.
-LINES: Final = """
-SELECT account_id, message_id, json_build_object(
-    'id', id, 'message', message_id, 'type', type, 'at', at, 'data', data
-)::text
-FROM {table} WHERE account_id = ANY(%s::uuid[]) ORDER BY account_id, message_id, at, id
-"""
-COLUMNS: Final = {
-    "id": Column.TEXT,
-    "message": Column.TEXT,
-    "type": Column.TEXT,
-    "at": Column.TIME,
-    "data": Column.JSON,
-}
 
 
-def step(before: date, stopping: Callable[[], bool]) -> int:
-    """See to the oldest day before `before`; how many days were dropped or got further, 0 when there is none."""
-    table = next((table for table in partitions.tables() if table.day < before), None)
-    if table is None:
+def step(leaving: Leaving, stopping: Callable[[], bool]) -> int:
+    """See to the oldest day that has something which leaves; 1 when it got further, 0 when there is none."""
+    if not early.finish(stopping):
         return 0
-    counts = _counts(table)
-    behind = _behind(table.day, counts)
-    if behind and not _export(table, behind, stopping):
-        return 0
-    if table.off:
-        if not behind:
-            _drop(table, counts)
-    else:
-        partitions.take_off(table)
+    cleared = early.cleared()
+    for table in partitions.tables():
+        if table.off:
+            return _whole(table, export.counts(table), stopping)
+        if not leaving.any(table.day):
+            return 0
+        if not early.is_clear(cleared.get(table.day), leaving):
+            return _look_at(table, leaving, stopping)
+    return 0
+
+
+def _look_at(table: Table, leaving: Leaving, stopping: Callable[[], bool]) -> int:
+    counted = export.counts(table)
+    going = {account: rows for account, rows in counted.items() if leaving.has(account, table.day)}
+    if going == counted:
+        return _whole(table, counted, stopping)
+    if going:
+        return int(early.begin(table, going, stopping))
+    early.remember(table, counted, leaving.now)
     return 1
 
 
-def _counts(table: Table) -> dict[UUID, int]:
-    with transaction.atomic(using=LOGS), connections[LOGS].cursor() as cursor:
-        cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
-        with _alive():
-            cursor.execute(f"SELECT account_id, count(*) FROM {table.name} GROUP BY account_id")  # noqa: S608  a name of ours
-        return dict(cursor.fetchall())
+def _whole(table: Table, counted: dict[UUID, int], stopping: Callable[[], bool]) -> int:
+    behind = export.behind(table.day, counted)
+    if behind and not export.write(table, behind, stopping):
+        return 0
+    if not table.off:
+        partitions.take_off(table)
+    elif not behind:
+        _drop(table, counted)
+    return 1
 
 
-def _open(day: date) -> dict[UUID, ArchiveFile]:
-    found = ArchiveFile.objects.filter(kind=ArchiveFile.Kind.EVENTS, day=day, emptied_at=None)
-    return {entry.account_id: entry for entry in found}
-
-
-def _behind(day: date, counts: dict[UUID, int]) -> list[UUID]:
-    """Accounts whose file is missing, or has another number of lines than the day has rows."""
-    written = {account: entry.rows for account, entry in _open(day).items()}
-    return sorted(account for account, rows in counts.items() if written.get(account) != rows)
-
-
-def _export(table: Table, accounts: list[UUID], stopping: Callable[[], bool]) -> bool:
-    """Write these accounts' files, in one pass over the table; False when asked to stop before the last."""
-    done = 0
-    rows = _rows(LINES.format(table=table.name), [str(account) for account in accounts])
-    with closing(rows):
-        for account, group in groupby(rows, key=lambda row: row[0]):
-            if stopping():
-                return False
-            place = Place(ArchiveFile.Kind.EVENTS, account, table.day, COLUMNS)
-            entry = files.write(place, ((message, line) for _, message, line in group))
-            metrics.ARCHIVED.labels(entry.kind).inc(entry.rows)
-            done += 1
-    return done == len(accounts)
-
-
-def _rows(query: str, accounts: list[str]) -> Generator[tuple[UUID, UUID, str], None, None]:
-    """By a connection of its own: each file's entry is committed while the cursor is still open."""
-    database = connections[LOGS].copy()
-    try:
-        database.set_autocommit(False)
-        with database.cursor() as cursor:
-            cursor.execute(f"SET LOCAL statement_timeout = '{PATIENCE}'")
-        raw: Any = database.connection
-        with raw.cursor(name="archive") as cursor:
-            cursor.itersize = FETCHED
-            cursor.execute(query, [accounts])
-            with _alive():  # the whole day is sorted before the first row comes
-                first = cursor.fetchmany(FETCHED)
-            yield from first
-            yield from cursor
-    finally:
-        database.close()
-
-
-@contextmanager
-def _alive() -> Iterator[None]:
-    """Gives signs of life while one statement takes its time, which `PATIENCE` bounds."""
-    ended = Event()
-
-    def beat() -> None:
-        while not ended.wait(BEAT_EVERY):
-            heartbeat.beat()
-
-    thread = Thread(target=beat, daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
-def _drop(table: Table, counts: dict[UUID, int]) -> None:
-    entries = _open(table.day)
+def _drop(table: Table, counted: dict[UUID, int]) -> None:
     with transaction.atomic(using=LOGS):
-        wanted = [entries[account].pk for account in counts]
-        ArchiveFile.objects.filter(pk__in=wanted).update(emptied_at=timezone.now())
+        export.unfinished(table.day, counted).update(emptied_at=timezone.now())
+        ClearedDay.objects.filter(day=table.day).delete()
         partitions.drop(table)

@@ -19,6 +19,7 @@ from dispatch.retention import history, messages
 from dispatch.states import State
 from sendmsg.accounts.models import Account
 from sendmsg.logs.archive import keys, timeline
+from sendmsg.logs.archive.leaving import Leaving
 from sendmsg.logs.models import ArchiveFile
 from tests.archiving import OLD, make_old_message, old_id, run_once
 from tests.factories import make_message
@@ -41,7 +42,7 @@ def happened(message: Message, *events: tuple[str, timedelta]) -> None:
 
 
 def archive_days(before: datetime) -> None:
-    run_once(lambda: timeline.step(before.date(), lambda: False))
+    run_once(lambda: timeline.step(Leaving(before, timedelta()), lambda: False))
 
 
 def archive_messages() -> None:

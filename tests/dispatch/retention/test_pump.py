@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from unittest import mock
+from uuid import UUID
 
 import pytest
 from django.db import connection, connections, transaction
@@ -18,8 +19,9 @@ from sendmsg.accounts.models import Account
 from sendmsg.ids import first_id
 from sendmsg.logs import partitions
 from sendmsg.logs.archive import locks
+from sendmsg.logs.archive.leaving import Leaving
 from sendmsg.logs.measures import age, timeline
-from sendmsg.logs.models import ArchiveFile, ArchiveKey, Event, RecipientKey
+from sendmsg.logs.models import ArchiveFile, ArchiveKey, ClearedDay, Event, RecipientKey
 from sendmsg.telemetry import gauges
 from tests.archiving import OLD, make_old_message, run_once
 from tests.factories import make_connection, make_inbound, make_message, make_receipt
@@ -101,12 +103,24 @@ def test_what_fails_holds_up_nothing_else(archive: Path, acme: Account) -> None:
 
 
 def test_the_archive_is_as_far_behind_as_its_oldest_day_is_late() -> None:
-    now = datetime(2026, 3, 1, 6, tzinfo=UTC)
+    leaving = Leaving(datetime(2026, 3, 1, 6, tzinfo=UTC), timedelta(days=30))
 
-    assert age([], now) == timedelta()
-    assert age([date(2026, 2, 27)], now) == timedelta()
-    assert age([date(2026, 1, 29)], now) == timedelta(hours=6)  # 30 days after its end
-    assert age([date(2026, 2, 27), date(2026, 1, 28)], now) == timedelta(days=1, hours=6)
+    assert age([], leaving, {}) == timedelta()
+    assert age([date(2026, 2, 27)], leaving, {}) == timedelta()
+    assert age([date(2026, 1, 29)], leaving, {}) == timedelta(hours=6)  # 30 days after its end
+    assert age([date(2026, 2, 27), date(2026, 1, 28)], leaving, {}) == timedelta(days=1, hours=6)
+
+
+def test_a_day_of_which_all_that_is_left_may_stay_is_not_late() -> None:
+    own = {UUID(int=1): timedelta(days=2), UUID(int=2): timedelta(days=60)}
+    leaving = Leaving(datetime(2026, 3, 1, 6, tzinfo=UTC), timedelta(days=30), own)
+    day = date(2026, 1, 15)
+    staying = ClearedDay(day=day, staying=[UUID(int=2)], looked_at=leaving.now)
+    behind = ClearedDay(day=day, staying=[UUID(int=2), UUID(int=3)], looked_at=leaving.now)
+
+    assert age([date(2026, 2, 25)], leaving, {}) == timedelta(days=1, hours=6)  # of the first account
+    assert age([day], leaving, {day: staying}) == timedelta()
+    assert age([day], leaving, {day: behind}) == timedelta(days=14, hours=6)
 
 
 def test_how_far_it_is_behind_is_measured(archive: Path) -> None:

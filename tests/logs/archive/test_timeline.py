@@ -14,7 +14,8 @@ from django.db import OperationalError, connections, transaction
 from sendmsg.errors import ArchiveDamaged
 from sendmsg.journal.models import JournalEntry
 from sendmsg.logs import partitions
-from sendmsg.logs.archive import files, timeline
+from sendmsg.logs.archive import export, files, timeline
+from sendmsg.logs.archive.leaving import Leaving
 from sendmsg.logs.models import ArchiveFile, Event
 from sendmsg.logs.partitions import Table
 from sendmsg.logs.writer import LogWriter
@@ -25,7 +26,7 @@ pytestmark = [
     pytest.mark.django_db(databases=["default", "logs"], transaction=True),
     pytest.mark.usefixtures("old_days"),
 ]
-AFTER = datetime(2020, 12, 31, tzinfo=UTC).date()
+AFTER = Leaving(datetime(2020, 12, 31, tzinfo=UTC), timedelta())
 ACME, GLOBEX = UUID(int=1), UUID(int=2)
 
 
@@ -96,11 +97,10 @@ def test_beside_each_file_is_a_manifest_that_is_enough_to_check_it(archive: Path
 def test_the_oldest_day_goes_first_and_young_ones_stay(archive: Path) -> None:
     store(at=OLD)
     store(at=OLD - timedelta(days=1))
-    before = OLD.date()
 
-    run_once(lambda: timeline.step(before, lambda: False))
+    run_once(lambda: timeline.step(Leaving(OLD, timedelta()), lambda: False))
 
-    assert [entry.day for entry in ArchiveFile.objects.all()] == [before - timedelta(days=1)]
+    assert [entry.day for entry in ArchiveFile.objects.all()] == [OLD.date() - timedelta(days=1)]
     assert old_tables() == ["logs_event_20200105"]
 
 
@@ -228,7 +228,7 @@ def test_killed_anywhere_it_goes_on_and_nothing_is_lost_or_twice(archive: Path, 
 def test_many_accounts_are_read_in_one_pass(archive: Path) -> None:
     with transaction.atomic(using="logs"):
         write([line(at=OLD, message=old_id(), account=str(UUID(int=number % 20 + 1))) for number in range(400)])
-    with mock.patch.object(timeline, "_rows", wraps=timeline._rows) as passes:
+    with mock.patch.object(export, "_rows", wraps=export._rows) as passes:
         leave()
 
     assert passes.call_count == 1
