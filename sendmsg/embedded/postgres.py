@@ -40,6 +40,7 @@ class EmbeddedPostgres(Server):
 
     name = "PostgreSQL"
     program = "postgres"
+    settings: Sequence[str] = SETTINGS
     stop_steps = ((signal.SIGINT, 20.0), (signal.SIGQUIT, 8.0))  # roll back and checkpoint; else leave it to recovery
 
     @property
@@ -72,7 +73,7 @@ class EmbeddedPostgres(Server):
         if not (self.folder / "data").exists():
             self._initialise(log)
         self._forget_reused_pid()
-        settings = (f"port={self.port}", *SETTINGS, *(() if self.durable else NOT_DURABLE))
+        settings = (f"port={self.port}", *self.settings, *(() if self.durable else NOT_DURABLE))
         options = [part for setting in settings for part in ("-c", setting)]
         # Nobody waits for a supervisor that died: end at once, and recover at the next start.
         return self._spawn("postgres", ["-D", str(self.data), *options], self.data, log, signal.SIGQUIT)

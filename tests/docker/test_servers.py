@@ -21,6 +21,7 @@ from sendmsg.embedded.process import HOST, end, free_port, spawn
 from sendmsg.embedded.valkey import _binary
 from tests.docker.files import DOCKER, services
 from tests.servers.obtain import PrivateRabbitMQ
+from tests.servers.shipped import shipped
 from tests.waiting import eventually
 from webhooks import durability
 
@@ -122,18 +123,17 @@ def test_the_password_of_rabbitmq_is_stored_as_it_compares_them(secrets: Path) -
 @pytest.mark.django_db
 @pytest.mark.parametrize("name", ["default", "logs"])
 def test_every_line_for_postgres_is_one_that_it_takes(name: str) -> None:
-    lines = re.findall(r"^(\w+) = '?([^'\n]*)'?$", (DOCKER / f"postgres/{name}.conf").read_text(), re.MULTILINE)
+    told = shipped(name)
     with connection.cursor() as cursor:
         cursor.execute("SELECT name, vartype, enumvals FROM pg_settings")
         known = {row[0]: (row[1], row[2]) for row in cursor.fetchall()}
 
-    assert lines
-    for key, value in lines:
+    assert told
+    for key, value in told.items():
         kind, choices = known[key]
         assert kind != "enum" or value in choices, key
         assert kind != "bool" or value in ("on", "off"), key
         assert kind not in ("integer", "real") or re.fullmatch(r"\d+(\.\d+)?(kB|MB|GB|ms|s|min)?", value), key
-    told = dict(lines)
     assert told["fsync"] == told["synchronous_commit"] == told["full_page_writes"] == "on"
     assert told["wal_level"] == "replica"
 

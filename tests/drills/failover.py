@@ -25,7 +25,7 @@ from typing import Any
 
 from sendmsg.embedded.valkey import EmbeddedValkey
 from tests.door import Door
-from tests.servers.obtain import PrivateRabbitMQ, obtain_postgres
+from tests.servers.obtain import PrivateRabbitMQ, shipped_postgres
 from tests.stack.processes import Process
 from tests.stack.stack import Servers, Stack
 from tests.waiting import eventually
@@ -193,7 +193,7 @@ def running_stack(**how: Any) -> Iterator[Stack]:
     """Every process on servers of its own; nothing is left behind."""
     with ExitStack() as cleanup:
         folder = Path(cleanup.enter_context(tempfile.TemporaryDirectory(prefix="sendmsg drill ")))
-        postgres, rabbitmq = obtain_postgres(private=True), PrivateRabbitMQ()
+        postgres, rabbitmq = shipped_postgres(), PrivateRabbitMQ()
         cleanup.callback(postgres.remove)
         cleanup.callback(rabbitmq.remove)
         rabbitmq.start()

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from tests.servers.obtain import obtain_postgres
+from tests.servers.obtain import shipped_postgres
 
 LONGEST = 1.0  # seconds that anybody may wait for a lock
 PROBE = 0.02  # seconds between what others do, and between looks at who waits
@@ -222,7 +222,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--staying", type=int, default=0)
     parser.add_argument("--events", type=int, default=3_000_000)
     options = parser.parse_args(arguments)
-    postgres = obtain_postgres()
+    postgres = shipped_postgres()
     postgres.start()
     with tempfile.TemporaryDirectory(prefix="sendmsg drill ") as folder:
         os.environ |= {

@@ -27,6 +27,7 @@ from tests.servers import debian, docker
 from tests.servers.errors import NoServer
 from tests.servers.given import GivenPostgres, GivenRabbitMQ, GivenRedis
 from tests.servers.rabbitmq import Address, RabbitMQ
+from tests.servers.shipped import ShippedPostgres
 
 HOW_TO_GET_RABBITMQ = (
     "the tests need RabbitMQ: install it (Debian, Ubuntu: apt-get install rabbitmq-server; macOS: brew install "
@@ -147,11 +148,17 @@ class PrivateRabbitMQ:
 
 
 def obtain_postgres(environment: Mapping[str, str] = os.environ, *, private: bool = False) -> Postgres:
-    """`private`: never a named one, so that it may be stopped."""
+    """`private`: never a named one, so that it may be stopped. Not durable: it outlives its processes, not a crash."""
     url = None if private else environment.get("TEST_DATABASE_URL")
     default: DatabaseServer = GivenPostgres(url) if url else EmbeddedPostgres(scratch_folder(), durable=False)
     logs_url = None if private else environment.get("TEST_LOGS_DATABASE_URL")
     return Postgres(default, GivenPostgres(logs_url) if logs_url else default)
+
+
+def shipped_postgres() -> Postgres:
+    """A private one, durable and set as we ship it: for what is measured."""
+    server = ShippedPostgres(scratch_folder())
+    return Postgres(server, server)
 
 
 def obtain_redis(environment: Mapping[str, str] = os.environ) -> Redis:
