@@ -1,5 +1,7 @@
 from django.apps import AppConfig
 
+from sendmsg import collector
+
 
 class SendMSGConfig(AppConfig):
     name = "sendmsg"
@@ -7,3 +9,5 @@ class SendMSGConfig(AppConfig):
 
     def ready(self) -> None:
         from sendmsg import checks  # noqa: F401, PLC0415  registers the system checks, which need loaded apps
+
+        collector.relax()
