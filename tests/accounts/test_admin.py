@@ -94,6 +94,18 @@ def test_who_may_only_look_may_not_revoke(client: Client, alice: Member) -> None
     assert not ApiKey.objects.exclude(revoked_at=None).exists()
 
 
+def test_an_account_may_have_days_of_its_own_and_none_is_no_number_of_days(admin_client: Client, acme: Account) -> None:
+    url = reverse("admin:accounts_account_change", args=[acme.pk])
+    days = {"body_days": 1, "message_days": 2, "timeline_days": 3, "archive_days": 4}
+
+    refused = admin_client.post(url, {"name": acme.name, **days, "timeline_days": 0})
+    assert "greater than or equal to 1" in refused.text
+    assert admin_client.post(url, {"name": acme.name, **days}).status_code == 302
+
+    acme.refresh_from_db()
+    assert {name: getattr(acme, name) for name in days} == days
+
+
 def test_an_account_with_keys_can_not_be_deleted(admin_client: Client, alice: Member) -> None:
     admin_client.post(reverse("admin:accounts_account_delete", args=[alice.account.pk]), {"post": "yes"})
 
