@@ -68,7 +68,7 @@ def accept(client: Client, wanted: dict[str, Any]) -> Message:
 
 
 def first_event(
-    subject: Subject, message_id: UUID, segments: int, now: datetime, broadcast_id: UUID | None = None
+    subject: Subject, message_id: UUID | str, segments: int, now: datetime, broadcast_id: UUID | None = None
 ) -> Event:
     """What its timeline begins with: what was asked for, and by which request, whose log lines have the same id."""
     data = {"channel": subject.channel, "segments": segments, "priority": _LABELS[subject.priority]}
@@ -117,7 +117,7 @@ def refuse_suppressed(subject: Subject) -> None:
 
 
 def accepted(
-    subject: Subject, message_id: UUID, segments: int, begun: traces.Begun, at: datetime, *, due: bool
+    subject: Subject, message_id: UUID | str, segments: int, begun: traces.Begun, at: datetime, *, due: bool
 ) -> None:
     """Count it, tell whoever follows it, and wake the relay if it is due: once it is committed."""
     metrics.ACCEPTED.labels(subject.channel, "test" if subject.test else "live").inc()

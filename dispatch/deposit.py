@@ -26,6 +26,7 @@ from dispatch.states import State
 from sendmsg.api import idempotency, known
 from sendmsg.api.authentication import Client
 from sendmsg.api.models import IdempotencyRecord
+from sendmsg.journal.events import entry
 from sendmsg.journal.models import JournalEntry
 from sendmsg.prepared import Prepared
 
@@ -78,7 +79,7 @@ def store(row: NewRow, client: Client, repeatable: Repeatable | None) -> bool:
         **_columns(row),
         "key_id": str(client.key_id),
         "default_sender": client.default_sender,
-        "events": json.dumps([event_of(row).as_json()]),
+        "events": entry([event_of(row)]),
     }
     if repeatable is not None:
         scope = repeatable.scope
@@ -97,7 +98,7 @@ def store(row: NewRow, client: Client, repeatable: Repeatable | None) -> bool:
 def _columns(row: NewRow) -> dict[str, Any]:
     subject = row.subject
     return {
-        "id": str(row.id),
+        "id": row.id,
         "account_id": str(subject.account_id),
         "test": subject.test,
         "lane": row.lane,

@@ -128,7 +128,7 @@ def _document(row: NewRow) -> dict[str, Any]:
     """As `dispatch.serializers.MessageDocument` shows a message that was just accepted."""
     subject, at = row.subject, _time(row.now)
     return {
-        "id": str(row.id),
+        "id": row.id,
         "status": State.QUEUED.value,
         "channel": subject.channel,
         "to": subject.to,

@@ -70,7 +70,7 @@ def _keyless(item: Held) -> NotSent:
     return NotSent("text_unreadable", "the key of its text is missing in a worker", after=after)
 
 
-def _wish(row: Facts, item: Held) -> Wish:
+def _wish(row: Facts, item: Held) -> Wish[UUID]:
     return Wish(
         message_id=row.id,
         person=Person(row.account_id, row.test, row.to),

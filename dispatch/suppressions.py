@@ -5,10 +5,10 @@ sender or channel leaves the others alone; test keys have a list of their own. I
 is accepted and nothing is claimed: there is no answer without it.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Final, Generic, TypeVar
 from uuid import UUID
 
 from django.db import connection as database
@@ -48,6 +48,9 @@ WHERE account_id = ANY(%(accounts)s::uuid[]) AND recipient = ANY(%(recipients)s:
 """)
 
 
+Id = TypeVar("Id", bound=Hashable)
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
     """Somebody who writes to, or is written to by, an account. `number`: in E.164."""
@@ -58,10 +61,11 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """A message about to leave. `senders`, `channels`: its own, and those that its way out uses in their place."""
+class Wish(Generic[Id]):
+    """A message about to leave; its id comes back as it was given. `senders`, `channels`: its own, and those that its
+    way out uses in their place."""
 
-    message_id: UUID
+    message_id: Id
     person: Person
     senders: Collection[str]
     channels: Collection[str]
@@ -83,7 +87,7 @@ def check(account_id: UUID, recipients: Collection[str], sender: str, channel: s
         return {row[0] for row in cursor.fetchall()}
 
 
-def hold_back(wishes: Sequence[Wish]) -> dict[UUID, datetime]:
+def hold_back(wishes: Sequence[Wish[Id]]) -> dict[Id, datetime]:
     """The messages that must not leave, and since when; one query for all."""
     if not wishes:
         return {}

@@ -73,7 +73,7 @@ def judge(client: Client, messages: list[Any]) -> list[copying.NewRow | list[Fie
     return rows
 
 
-def _wish(row: copying.NewRow) -> Wish:
+def _wish(row: copying.NewRow) -> Wish[str]:
     subject = row.subject
     person = Person(subject.account_id, subject.test, subject.to)
     return Wish(row.id, person, (subject.sender,), (subject.channel,))
@@ -89,7 +89,7 @@ def _document(rows: list[copying.NewRow | list[FieldError]]) -> dict[str, Any]:
     results: list[dict[str, Any]] = [
         {"status": "rejected", "errors": [asdict(error) for error in row]}
         if isinstance(row, list)
-        else {"status": "accepted", "id": str(row.id)}
+        else {"status": "accepted", "id": row.id}
         for row in rows
     ]
     accepted = sum(result["status"] == "accepted" for result in results)

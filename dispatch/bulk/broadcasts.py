@@ -24,6 +24,7 @@ from dispatch.validation import InvalidBody
 from dispatch.vocabulary import BroadcastState
 from sendmsg.api.authentication import Client
 from sendmsg.api.problems import FieldError, Problem
+from sendmsg.telemetry import traces
 
 MAX_RECIPIENTS: Final = 100_000  # entries of one list, whatever becomes of them
 MAX_LISTED: Final = 100  # rejections that are told one by one
@@ -96,9 +97,9 @@ def create(client: Client, wanted: dict[str, Any], entries: Iterable[Entry | Fau
         expires_at=expires_at,
         created_at=now,
     )
-    tally = Tally()
+    tally, sealed = Tally(), copying.sealed(wanted["body"])
     for chunk in copying.chunks(examine(subject, wanted["body"], entries, tally), copying.CHUNK):
-        copying.store([_row(broadcast, subject, due_at, one) for one in chunk])
+        copying.store([_row(broadcast, subject, due_at, one, sealed) for one in chunk])
     if not tally.recipients or (tally.rejected and wanted["all_or_nothing"]):
         raise Refused(tally)
     broadcast.recipients = tally.recipients
@@ -195,11 +196,15 @@ def _judge(text: Text, ways: Ways, entry: Entry) -> Accepted | Fault:
     return Accepted(to, body, segments, encoding, lane, entry.client_reference)
 
 
-def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted) -> copying.NewRow:
+def _row(broadcast: Broadcast, subject: Subject, due_at: datetime, one: Accepted, sealed: str) -> copying.NewRow:
+    """`sealed`: the broadcast's text, encrypted. Rows without anything of their own in it share that."""
     return copying.NewRow(
+        id=copying.new_id(),
+        begun=traces.begin_own(),
         subject=subject.to_another(one.to),
         lane=one.lane,
         body=one.body,
+        sealed_body=sealed if one.body == broadcast.body else "",
         segments=one.segments,
         encoding=one.encoding,
         now=broadcast.created_at,

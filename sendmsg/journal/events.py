@@ -4,12 +4,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from json import JSONEncoder
 from typing import Any
 from uuid import UUID
 
 import uuid_utils
+from django.db import connection as database
 
 from sendmsg.journal.models import JournalEntry
+
+_dumps = JSONEncoder().encode
 
 
 class EventType(StrEnum):
@@ -35,26 +39,34 @@ class EventType(StrEnum):
 class Event:
     """One line of a timeline. `data` holds small JSON values: codes, names, numbers; never a body or a recipient."""
 
-    message_id: UUID
+    message_id: UUID | str
     account_id: UUID
     type: EventType
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_json(self) -> dict[str, Any]:
-        """The wire form. The id is made here: it is what makes writing an event twice harmless."""
-        return {
-            "id": str(uuid_utils.uuid4()),  # Python's own asks the kernel each time
-            "message": str(self.message_id),
-            "account": str(self.account_id),
-            "type": self.type.value,
-            "at": self.at.isoformat(),
-            "data": dict(self.data),
-        }
+    def as_json(self) -> str:
+        """The wire form. The id is made here: it is what makes writing an event twice harmless.
+
+        Put together by hand: a broadcast writes a hundred thousand, and of these values `data` alone needs an encoder.
+        """
+        return (
+            f'{{"id": "{uuid_utils.uuid4()}", "message": "{self.message_id}", "account": "{self.account_id}", '
+            f'"type": "{self.type.value}", "at": "{self.at.isoformat()}", "data": {_dumps(dict(self.data))}}}'
+        )
 
 
 def record(events: Iterable[Event]) -> None:
     """Write the events to the journal, inside the caller's transaction."""
-    batch = [event.as_json() for event in events]
-    if batch:
-        JournalEntry.objects.create(events=batch)
+    batch = entry(events)
+    if batch != "[]":
+        with database.cursor() as cursor:
+            cursor.execute(_INSERT, [batch])
+
+
+def entry(events: Iterable[Event]) -> str:
+    """The `events` of a `JournalEntry`."""
+    return f"[{', '.join(event.as_json() for event in events)}]"
+
+
+_INSERT = f"INSERT INTO {JournalEntry._meta.db_table} (events) VALUES (%s::jsonb)"  # noqa: S608  a name of ours

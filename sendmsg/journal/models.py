@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 
 
 class JournalEntry(models.Model):
-    """A batch of events; `events` is a list of objects as `sendmsg.journal.events.Event.as_json` makes them."""
+    """A batch of events; `events` is a list of objects as `sendmsg.journal.events.Event.as_json` writes them."""
 
     id = models.BigAutoField(primary_key=True)
     created_at = models.DateTimeField(db_default=Now(), editable=False)

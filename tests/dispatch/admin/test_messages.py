@@ -1,5 +1,6 @@
 """Messages in the admin: what operators see, what they never see, and what a page may cost."""
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -97,7 +98,7 @@ class TestWhatIsShown:
         later = message.created_at + timedelta(milliseconds=1500)
         accepted = Event(message.id, acme.id, EventType.ACCEPTED, message.created_at)
         released = Event(message.id, acme.id, EventType.RELEASED, later, {"connection": "<line>"})
-        write([released.as_json(), accepted.as_json()])
+        write([json.loads(event.as_json()) for event in (released, accepted)])
 
         page = admin_client.get(page_of(message)).text
 

@@ -1,5 +1,6 @@
 """The story of a message: everything that happened to it, in order, with how long it took."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -57,7 +58,7 @@ def message(acme: Account, start: datetime) -> Message:
         Event(message.id, acme.id, EventType.ACCEPTED, start, {"request_id": "order-service-7"}),
         Event(message.id, acme.id, EventType.RELEASED, after[5], {"connection": "sendmsg"}),
     ]
-    write([event.as_json() for event in events])
+    write([json.loads(event.as_json()) for event in events])
     second = {"started_at": after[6], "finished_at": after[8], "outcome": AttemptOutcome.ACCEPTED}
     make_attempt(message, number=2, **second)
     assert message.connection

@@ -5,12 +5,14 @@ from typing import Any
 from uuid import UUID
 
 import pytest
+from django.db import connection
 from django.test import Client
 
 from dispatch.bulk import broadcasts, copying
 from dispatch.models import Broadcast, Message
 from dispatch.states import State
 from sendmsg.journal.models import JournalEntry
+from sendmsg.sealing.envelope import MARK
 from tests.cast import Member
 from tests.factories import make_connection, make_route
 
@@ -69,6 +71,21 @@ class TestSending:
             "broadcast": str(broadcast.id),
             "request_id": answer["X-Request-ID"],
         }
+
+    def test_a_text_that_all_share_is_encrypted_once_and_one_with_values_for_each(
+        self, client: Client, alice: Member
+    ) -> None:
+        post(client, alice, [number(1), number(2)])
+        said = [{"to": number(n), "values": {"code": "4711"}} for n in (3, 4)]
+        post(client, alice, said, body="Your code is {{code}}")
+
+        with connection.cursor() as cursor:
+            cursor.execute('SELECT "to", body FROM dispatch_message')
+            tokens = dict(cursor.fetchall())
+        assert all(token.startswith(MARK) for token in tokens.values())
+        assert tokens[number(1)] == tokens[number(2)]
+        assert tokens[number(3)] != tokens[number(4)]
+        assert set(Message.objects.values_list("body", flat=True)) == {BODY["body"], "Your code is 4711"}
 
     def test_its_messages_are_those_of_single_posts(self, client: Client, alice: Member) -> None:
         make_route("norwegian", make_connection(), destinations="NO")
