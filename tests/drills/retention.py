@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from tests.ids import ID
 from tests.servers.obtain import shipped_postgres
 
 LONGEST = 1.0  # seconds that anybody may wait for a lock
@@ -35,8 +36,6 @@ DAYS = 5  # that the messages are of; the events are of one day
 AGE, YOUNG = 400, 1  # days
 SECRET = "a-secret-key-for-drills-that-is-long-enough-to-pass-every-check"
 
-ID = """(lpad(to_hex((extract(epoch FROM {at}) * 1000)::bigint), 12, '0') || '7' || substr(md5(random()::text), 1, 3)
-    || '8' || substr(md5(random()::text), 1, 15))::uuid"""
 AT = f"now() - %(age)s::interval - n %% {DAYS} * interval '1 day'"
 MESSAGES = f"""
 INSERT INTO dispatch_message (

@@ -20,6 +20,7 @@ from typing import Any
 import psycopg2.extensions
 import requests
 
+from tests.ids import ID
 from tests.stack.processes import ROOT, Process, free_port
 from tests.waiting import eventually
 
@@ -279,14 +280,15 @@ class Stack:
         A `{n}` in the column `to` stands for eight digits, another for each.
         """
         self.sql(
-            """
+            f"""
             INSERT INTO dispatch_message (
                 id, account_id, test, lane, channel, "to", sender, body, segments, encoding, priority, client_reference,
                 metadata, state, release, tries, in_doubt, error_code, error_detail, due_at, expires_at, created_at,
                 updated_at
             )
-            SELECT gen_random_uuid(), a.id, false, %s, 'sms', replace(%s, '{n}', lpad(n::text, 8, '0')), %s, %s, 1,
-                'gsm7', %s, '', '{}', 'queued', 0, 0, false, '', '', now(), now() + interval '1 hour', now(), now()
+            SELECT {ID.format(at="clock_timestamp()")}, a.id, false, %s, 'sms',
+                replace(%s, '{{n}}', lpad(n::text, 8, '0')), %s, %s, 1, 'gsm7', %s, '', '{{}}', 'queued', 0, 0,
+                false, '', '', now(), now() + interval '1 hour', now(), now()
             FROM accounts_account a, generate_series(1, %s) AS n WHERE a.name = %s
             """,
             columns.get("lane", DEFAULT_LANE),
