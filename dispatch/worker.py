@@ -22,7 +22,7 @@ from django.db import close_old_connections
 
 from dispatch import calls, directory, sending, serving
 from dispatch.subscription import Scope, Watch, subscribe
-from sendmsg import heartbeat
+from sendmsg import collector, heartbeat
 from sendmsg.celery import app
 from sendmsg.telemetry import port
 
@@ -85,6 +85,7 @@ def start(names: Collection[str], label: str, arguments: list[str]) -> None:
     global _scope
     _scope = subscribe(names)
     port.open_port()
+    collector.relax()
     served = _scope.of(directory.entries())
     try:
         app.worker_main([*arguments, f"--hostname={node_name(label, _scope.region, served)}"])

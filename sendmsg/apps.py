@@ -1,7 +1,5 @@
 from django.apps import AppConfig
 
-from sendmsg import collector
-
 
 class SendMSGConfig(AppConfig):
     name = "sendmsg"
@@ -9,5 +7,3 @@ class SendMSGConfig(AppConfig):
 
     def ready(self) -> None:
         from sendmsg import checks  # noqa: F401, PLC0415  registers the system checks, which need loaded apps
-
-        collector.relax()

@@ -1,8 +1,10 @@
-"""How often each process looks for garbage: seldom, because what it makes is freed without the collector.
+"""How often workers and pumps look for garbage: seldom, because what they make is freed without the collector.
 
-Python looks after every 700 new objects, and a list of a thousand messages is fifty thousand. Reference counts free all
-of them but for cycles, which errors with their tracebacks are, and those are few. A message through a worker cost a
-tenth less so, one of a broadcast too, and no process held more after a million (`make bench BENCH=memory`).
+Python looks after every 700 new objects, and a batch of messages is some thousands. Reference counts free all of them
+but for cycles, which errors with their tracebacks are, and those are few. A message through a worker costs up to a
+tenth less so, and none of these processes holds more after a million (`make bench BENCH=memory`).
+
+Not the web process: a request of Django REST framework is a cycle, and holds a list of megabytes until it is found.
 """
 
 import gc

@@ -16,7 +16,7 @@ from typing import ClassVar
 import structlog
 from django.db import close_old_connections
 
-from sendmsg import heartbeat
+from sendmsg import collector, heartbeat
 from sendmsg.telemetry import metrics, port
 
 logger = structlog.stdlib.get_logger(__name__)
@@ -91,6 +91,7 @@ class Pump:
             signal.signal(number, self._stop)
         metrics.PUMP_FAILURES.labels(self.name)  # from 0, so that the first failure is seen as a rise
         port.open_port()
+        collector.relax()
         logger.info("pump started", name=self.name)
         pause = 0.0
         while not self.stopping.is_set():

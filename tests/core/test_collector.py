@@ -1,9 +1,17 @@
-"""Every process that Django is set up in looks for garbage seldom, and still finds it."""
+"""Workers and pumps look for garbage seldom, and still find it."""
 
 import gc
 import weakref
+from collections.abc import Iterator
+from unittest import mock
 
+import pytest
+
+from dispatch import worker
+from sendmsg import collector
 from sendmsg.collector import MIDDLE, OLD, YOUNG
+from sendmsg.pump import Pump
+from sendmsg.telemetry import port
 
 
 class Knot:
@@ -13,15 +21,45 @@ class Knot:
         self.me = self
 
 
-def test_this_process_has_it() -> None:
-    assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
+class Idle(Pump):
+    name = "idle"
+
+    def step(self) -> int:
+        return 0
+
+
+@pytest.fixture(autouse=True)
+def as_before() -> Iterator[None]:
+    before = gc.get_threshold()
+    yield
+    gc.set_threshold(*before)
 
 
 def test_what_only_the_collector_can_free_is_freed() -> None:
+    collector.relax()
+    assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
     gc.collect()
     knots = [weakref.ref(Knot()) for _ in range(10)]
 
-    kept = [[] for _ in range(2 * YOUNG)]  # type: ignore[var-annotated]
+    kept: list[list[int]] = [[] for _ in range(2 * YOUNG)]
 
     assert [knot() for knot in knots] == [None] * 10
     assert len(kept) == 2 * YOUNG
+
+
+def test_a_pump_looks_seldom() -> None:
+    pump = Idle()
+    pump.stopping.set()
+
+    with mock.patch("signal.signal"), mock.patch.object(port, "open_port"):
+        pump.run()
+
+    assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
+
+
+@pytest.mark.django_db
+def test_a_worker_looks_seldom() -> None:
+    with mock.patch.object(worker, "app"), mock.patch.object(port, "open_port"):
+        worker.start([], "test", [])
+
+    assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
