@@ -57,9 +57,15 @@ def test_a_pump_looks_seldom() -> None:
     assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
 
 
-@pytest.mark.django_db
 def test_a_worker_looks_seldom() -> None:
-    with mock.patch.object(worker, "app"), mock.patch.object(port, "open_port"):
+    scope = mock.Mock(region="")
+    scope.of.return_value = []
+    nothing = dict.fromkeys(("app", "directory", "sending"), mock.DEFAULT)
+
+    with (
+        mock.patch.multiple(worker, subscribe=mock.Mock(return_value=scope), _scope=None, **nothing),
+        mock.patch.object(port, "open_port"),
+    ):
         worker.start([], "test", [])
 
     assert gc.get_threshold() == (YOUNG, MIDDLE, OLD)
