@@ -11,8 +11,6 @@ from uuid import UUID
 import uuid_utils
 from django.db import connection as database
 
-from sendmsg.journal.models import JournalEntry
-
 _dumps = JSONEncoder().encode
 
 
@@ -58,15 +56,12 @@ class Event:
 
 def record(events: Iterable[Event]) -> None:
     """Write the events to the journal, inside the caller's transaction."""
-    batch = entry(events)
-    if batch != "[]":
+    batch = list(events)
+    if batch:
         with database.cursor() as cursor:
-            cursor.execute(_INSERT, [batch])
+            cursor.execute("INSERT INTO journal_journalentry (events) VALUES (%s::jsonb)", [entry(batch)])
 
 
 def entry(events: Iterable[Event]) -> str:
     """The `events` of a `JournalEntry`."""
     return f"[{', '.join(event.as_json() for event in events)}]"
-
-
-_INSERT = f"INSERT INTO {JournalEntry._meta.db_table} (events) VALUES (%s::jsonb)"  # noqa: S608  a name of ours
