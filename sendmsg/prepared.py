@@ -19,6 +19,8 @@ from weakref import WeakKeyDictionary
 
 from django.db.backends.utils import CursorWrapper
 
+from sendmsg.arrays import array
+
 PLANS_LAST: Final = 30.0  # seconds; a few milliseconds of planning in that time are no burden
 _TYPED: Final = re.compile(r"%\((\w+)\)s::([a-z]+(?:\[\])?)")
 _NAMED: Final = re.compile(r"%\((\w+)\)s(?:::[a-z]+(?:\[\])?)?")
@@ -50,6 +52,7 @@ class Prepared:
         self._body = _NAMED.sub(lambda found: places[found[1]], text).replace("%%", "%")
         given = ", ".join(f"%({name})s::{types[name]}" for name in names)
         self._given = f"({given})" if names else ""
+        self._arrays = {name: types[name].removesuffix("[]") for name in names if types[name].endswith("[]")}
 
     def __str__(self) -> str:
         return self._whole
@@ -63,7 +66,8 @@ class Prepared:
         name, planned_at = session.plans.get(self._body, ("", 0.0))
         if not name or monotonic() - planned_at > PLANS_LAST:
             name = self._prepare(cursor, session, name)
-        cursor.execute(f"EXECUTE {name} {self._given}", values)
+        arrays = {array_of: array(values[array_of], kind) for array_of, kind in self._arrays.items()}
+        cursor.execute(f"EXECUTE {name} {self._given}", {**values, **arrays})
 
     def _prepare(self, cursor: CursorWrapper, session: _Session, before: str) -> str:
         name = f"sendmsg_{next(_numbers)}"
