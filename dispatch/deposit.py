@@ -50,7 +50,7 @@ record AS (
     FROM locked ON CONFLICT DO NOTHING RETURNING id
 ),
 """
-OWN: Final[Mapping[str, str]] = {"key_id": "uuid", "default_sender": "varchar", "events": "jsonb"}
+OWN: Final[Mapping[str, str]] = {"key_id": "uuid", "default_sender": "varchar", "events": "text"}
 OF_RECORD: Final[Mapping[str, str]] = {
     "lock": "bigint",
     "mode": "varchar",

@@ -8,7 +8,6 @@ counts as a release, so that whoever still holds the last one finds nothing to c
 been delivered closes its own letter. One whose text was shortened or whose recipient was erased never queues again.
 """
 
-import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -23,6 +22,7 @@ from uuid_utils.compat import uuid7
 from dispatch import spans
 from dispatch.states import ANNOUNCED, DEAD, EDGES, FINAL, State
 from dispatch.vocabulary import Priority
+from sendmsg.journal.events import data_as_json
 from sendmsg.prepared import Prepared
 from sendmsg.telemetry import metrics, steps
 
@@ -39,7 +39,7 @@ WITH change AS (
         %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
         %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(option)s::bigint[],
         %(in_doubt)s::bool[], %(doubt_until)s::timestamptz[], %(failed)s::bool[], %(avoid)s::bool[],
-        %(refused)s::text[], %(code)s::text[], %(detail)s::text[], %(data)s::jsonb[], %(letter)s::uuid[]
+        %(refused)s::text[], %(code)s::text[], %(detail)s::text[], %(data)s::text[], %(letter)s::uuid[]
     ) AS c(
         id, release, target, due_at, expires_at, lease_until, connection_id, option, in_doubt, doubt_until, failed,
         avoid, refused, code, detail, data, letter
@@ -81,16 +81,17 @@ WITH change AS (
         AS since
 ), journaled AS (
     INSERT INTO journal_journalentry (events)
-    SELECT jsonb_agg(jsonb_build_object(
-        'id', gen_random_uuid(), 'message', id, 'account', account_id,
-        'type', CASE
+    SELECT '[' || string_agg(concat(
+        '{"id": "', gen_random_uuid(), '", "message": "', id, '", "account": "', account_id,
+        '", "type": "', CASE
             WHEN target <> 'queued' THEN target
             WHEN source = ANY(%(dead)s) THEN 'replayed'
             ELSE 'retrying'
         END,
-        'at', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
-        'data', CASE WHEN tries > 0 THEN data || jsonb_build_object('attempt', tries) ELSE data END
-    )) FROM moved HAVING count(*) > 0
+        '", "at": "', to_char(updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"+00:00"'),
+        '", "data": {', data, CASE WHEN tries > 0 AND data <> '' THEN ', ' END,
+        CASE WHEN tries > 0 THEN '"attempt": ' || tries END, '}}'
+    ), ', ') || ']' FROM moved HAVING count(*) > 0
 ), announced AS (
     INSERT INTO dispatch_announcement (account_id, test, type, message_id, sequence, data, url, at)
     SELECT account_id, test, 'message.' || target, id, sequence, jsonb_build_object(
@@ -221,7 +222,8 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "refused": ["{" + ",".join(map(str, change.refused)) + "}" for change in changes],
         "code": [change.code for change in changes],
         "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
-        "data": [json.dumps(dict(change.data)) for change in changes],
+        # Without its braces: the number of the attempt is added there.
+        "data": [data_as_json(change.data)[1:-1] for change in changes],
         # Made here, because Postgres has no uuidv7() before version 18; and only for those that may need one.
         "letter": [str(uuid7()) if change.target in DEAD else None for change in changes],
         "sources": [source.value for source, _ in edges],

@@ -11,8 +11,7 @@ from collections.abc import Collection
 from datetime import UTC, date, datetime
 
 from django.db import DEFAULT_DB_ALIAS, IntegrityError, connections, transaction
-from django.db.models import F, Func, IntegerField, TextField
-from django.db.models.functions import Cast
+from django.db.models import F, Func, IntegerField
 
 from sendmsg.journal.models import JournalEntry
 from sendmsg.logs import partitions, results
@@ -21,7 +20,7 @@ from sendmsg.pump import Pump
 
 PURGE_EVERY = 3600.0  # seconds between deletions of old task failures
 BATCH = 500  # journal entries a step; each may hold the events of a whole task
-MAX_EVENTS = 20_000  # events a step, and an entry more: those of a broadcast come a thousand an entry
+MAX_BYTES = 5_000_000  # of events a step, and an entry more: those of a broadcast come a thousand an entry
 # By the index: the table is full of dead rows after a burst, until its next vacuum.
 WAITING = "SELECT id FROM journal_journalentry ORDER BY id LIMIT 1"
 # The text of an entry goes from one database to the other as it is: taking it apart here, to put it together again as
@@ -81,14 +80,13 @@ def _take() -> list[tuple[int, str]]:
     """The oldest entries, each with its events as text. Locked; read a few at a time, so that no more are held than are
     written."""
     rows = JournalEntry.objects.select_for_update(skip_locked=True).order_by("id")
-    length = Func(F("events"), function="jsonb_array_length", output_field=IntegerField())
-    texts = rows.annotate(text=Cast("events", TextField()), count=length).values_list("id", "text", "count")[:BATCH]
+    size = Func(F("text"), function="octet_length", output_field=IntegerField())
     entries: list[tuple[int, str]] = []
     total = 0
-    for entry_id, text, count in texts.iterator(chunk_size=10):
+    for entry_id, text, octets in rows.values_list("id", "text", size)[:BATCH].iterator(chunk_size=10):
         entries.append((entry_id, text))
-        total += count
-        if total >= MAX_EVENTS:
+        total += octets
+        if total >= MAX_BYTES:
             break
     return entries
 

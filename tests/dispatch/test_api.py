@@ -297,7 +297,7 @@ class TestTimeline:
     def test_a_number_that_a_client_made_its_request_id_of_is_masked(self, client: Client, alice: Member) -> None:
         post(client, alice, MESSAGE, **{"X-Request-ID": "447700900123"})
 
-        [[event]] = JournalEntry.objects.values_list("events", flat=True)
+        [event] = JournalEntry.objects.get().events
         assert event["data"]["request_id"] == Message.objects.get().request_id == "447****23"
 
 

@@ -80,6 +80,41 @@ def test_a_change_of_state_writes_the_same_form(alice: Member) -> None:
     json.dumps(ours)
 
 
+@pytest.mark.parametrize(
+    "data",
+    [
+        {},
+        {"code": 'a "quoted" one'},
+        {"code": "back\\slash"},
+        {"code": "\\u0000"},
+        {"code": "ü 😀 \n"},
+        {"n": [1, None]},
+    ],
+)
+def test_what_it_says_is_json_to_the_logs_database_whoever_writes_it(alice: Member, data: dict[str, object]) -> None:
+    fresh, tried = make_message(alice.account), make_message(alice.account, State.RELEASED, tries=1)
+    transitions.apply([Change(fresh.id, State.CANCELED, data=data), Change(tried.id, State.SENDING, data=data)])
+    record([Event(UUID(int=1), UUID(int=7), EventType.ACCEPTED, AT, data)])
+
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT events::jsonb FROM journal_journalentry ORDER BY id")
+        moves, own = (json.loads(text) for (text,) in cursor.fetchall())
+    told = {UUID(move["message"]): move["data"] for move in moves}
+    assert told == {fresh.id: data, tried.id: {**data, "attempt": 2}}
+    assert [one["data"] for one in own] == [data]
+
+
+@pytest.mark.parametrize("value", ["a\0b", "\\\0", float("nan"), "\ud800"])
+def test_what_is_no_json_there_is_refused_where_it_is_written(alice: Member, value: object) -> None:
+    message = make_message(alice.account)
+    with pytest.raises(ValueError, match=r"NUL|JSON compliant|surrogates"):
+        transitions.apply([Change(message.id, State.CANCELED, data={"code": value})])
+    with pytest.raises(ValueError, match=r"NUL|JSON compliant|surrogates"):
+        record([event(code=value)])
+
+    assert not JournalEntry.objects.exists()
+
+
 def test_every_state_a_message_can_come_to_has_an_event() -> None:
     assert set(State) - {State.QUEUED} <= set(EventType)
 

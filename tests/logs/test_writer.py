@@ -1,5 +1,6 @@
 """An event leaves the journal when the logs database has it, and never before."""
 
+import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from uuid import uuid4
@@ -28,7 +29,7 @@ both_for_real = pytest.mark.django_db(databases=["default", "logs"], transaction
 def journal(*batches: list[dict[str, Any]]) -> list[str]:
     """Write entries to the journal; the ids of their events."""
     for batch in batches:
-        JournalEntry.objects.create(events=batch)
+        JournalEntry.objects.create(text=json.dumps(batch))
     return [event["id"] for batch in batches for event in batch]
 
 
@@ -60,8 +61,8 @@ def test_while_nothing_comes_a_look_is_one_statement(django_assert_num_queries: 
 
 
 def test_a_step_takes_no_more_entries_than_hold_its_share_of_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(writer, "MAX_EVENTS", 5)
     ids = journal([line() for _ in range(3)], [line() for _ in range(3)], [line()])
+    monkeypatch.setattr(writer, "MAX_BYTES", max(len(entry.text) for entry in JournalEntry.objects.all()) + 1)
     pump = LogWriter()
 
     assert [pump.step(), pump.step(), pump.step()] == [2, 1, 0]

@@ -350,7 +350,7 @@ class Stack:
 
     def events_of(self, ids: Iterable[str], kind: str) -> int:
         """How many events of this kind these messages have, in the journal or in the logs database."""
-        waiting = "SELECT count(*) FROM journal_journalentry, jsonb_array_elements(events) AS event"
+        waiting = "SELECT count(*) FROM journal_journalentry, jsonb_array_elements(events::jsonb) AS event"
         [(journal,)] = self.sql(f"{waiting} WHERE event->>'type' = %s AND event->>'message' = ANY(%s)", kind, list(ids))
         [(logged,)] = self.sql(
             "SELECT count(*) FROM logs_event WHERE type = %s AND message_id = ANY(%s::uuid[])",

@@ -184,7 +184,7 @@ def test_callbacks_of_an_endpoint_that_fails_are_nobodys_lag(alice: Member) -> N
 
 
 def test_the_journal_has_the_age_of_its_oldest_entry() -> None:
-    JournalEntry.objects.create(events=[])
+    JournalEntry.objects.create(text="[]")
     JournalEntry.objects.update(created_at=ago(90))
 
     found = readings(journal_measures.journal())

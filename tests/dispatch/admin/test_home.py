@@ -84,7 +84,7 @@ class TestNumbers:
         make_message(acme, due_at=timezone.now() + timedelta(hours=1))
         make_message(acme, State.SENDING)
         make_letter(make_message(acme, State.FAILED), "unauthorized")
-        JournalEntry.objects.create(events=[], created_at=earlier)
+        JournalEntry.objects.create(text="[]", created_at=earlier)
 
         found = tiles(admin_client)
 

@@ -119,7 +119,7 @@ def test_an_event_of_a_day_that_has_left_makes_it_anew(archive: Path) -> None:
     store()
     leave()
     late = line(at=OLD)
-    JournalEntry.objects.create(events=[late])
+    JournalEntry.objects.create(text=json.dumps([late]))
 
     LogWriter().step()
 
