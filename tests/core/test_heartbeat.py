@@ -14,7 +14,10 @@ from tests.faults import FaultServer, answer
 from tests.stack.processes import ROOT, Process, database_urls, free_port
 from tests.waiting import eventually
 
-pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "logs"])
+pytestmark = [
+    pytest.mark.django_db(transaction=True, databases=["default", "logs"]),
+    pytest.mark.usefixtures("rabbitmq_server"),
+]
 AWAY = f"amqp://127.0.0.1:{free_port()}//"
 HANGING = """
 import signal
