@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -34,18 +35,21 @@ UNSETTLED = frozenset({State.QUEUED, State.SENDING})
 # Both `locked` and the UPDATE see one row: FOR UPDATE waits for a rival and re-reads, and the UPDATE re-checks its
 # conditions against that newest version (EvalPlanQual), so a state that a rival has just moved is not moved twice.
 STATEMENT = Prepared("""
-WITH change AS (
+WITH kind AS (
     SELECT * FROM unnest(
-        %(id)s::uuid[], %(release)s::int[], %(target)s::text[], %(due_at)s::timestamptz[],
-        %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[], %(connection)s::bigint[], %(option)s::bigint[],
-        %(in_doubt)s::bool[], %(doubt_until)s::timestamptz[], %(failed)s::bool[], %(avoid)s::bool[],
-        %(refused)s::text[], %(code)s::text[], %(detail)s::text[], %(data)s::text[], %(letter)s::uuid[]
-    ) AS c(
-        id, release, target, due_at, expires_at, lease_until, connection_id, option, in_doubt, doubt_until, failed,
-        avoid, refused, code, detail, data, letter
+        %(target)s::text[], %(due_at)s::timestamptz[], %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[],
+        %(connection)s::bigint[], %(option)s::bigint[], %(in_doubt)s::bool[], %(doubt_until)s::timestamptz[],
+        %(failed)s::bool[], %(avoid)s::bool[], %(refused)s::text[], %(code)s::text[], %(detail)s::text[],
+        %(data)s::text[]
+    ) WITH ORDINALITY AS k(
+        target, due_at, expires_at, lease_until, connection_id, option, in_doubt, doubt_until, failed, avoid, refused,
+        code, detail, data, number
     )
+), edge AS (
+    SELECT k.number, e.source
+    FROM kind k JOIN unnest(%(sources)s::text[], %(targets)s::text[]) AS e(source, target) ON e.target = k.target
 ), locked AS (
-    SELECT m.id, m.state, m.updated_at FROM dispatch_message m JOIN change USING (id) ORDER BY m.id FOR UPDATE OF m
+    SELECT id, state, updated_at FROM dispatch_message WHERE id = ANY(%(id)s::uuid[]) ORDER BY id FOR UPDATE
 ), moved AS (
     UPDATE dispatch_message m SET
         state = c.target,
@@ -67,14 +71,14 @@ WITH change AS (
         error_code = COALESCE(c.code, m.error_code),
         error_detail = COALESCE(c.detail, m.error_detail),
         updated_at = clock_timestamp()
-    FROM change c
-    JOIN locked l ON l.id = c.id
-    JOIN unnest(%(sources)s::text[], %(targets)s::text[]) AS edge(source, target)
-        ON edge.source = l.state AND edge.target = c.target
-    WHERE m.id = c.id AND (c.release IS NULL OR c.release = m.release)
+    FROM unnest(%(id)s, %(release)s::int[], %(kind)s::bigint[], %(letter)s::uuid[]) AS one(id, release, kind, letter)
+    JOIN locked l ON l.id = one.id
+    JOIN kind c ON c.number = one.kind
+    JOIN edge ON edge.number = one.kind AND edge.source = l.state
+    WHERE m.id = l.id AND (one.release IS NULL OR one.release = m.release)
         AND (c.target <> 'queued' OR (m.body_length IS NULL AND m."to" <> ''))
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
-        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, c.letter, m.priority,
+        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, one.letter, m.priority,
         extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age,
         m.trace, m.request_id,
         CASE WHEN l.state = 'queued' THEN GREATEST(l.updated_at, LEAST(m.due_at, m.updated_at)) ELSE l.updated_at END
@@ -171,7 +175,7 @@ def apply(changes: Sequence[Change]) -> list[Moved]:
     with database.cursor() as cursor:
         STATEMENT.run(cursor, _parameters(changes))
         rows = cursor.fetchall()
-    moved = [Moved(row[0], row[1], row[2], State(row[3]), State(row[4]), *row[5:9]) for row in rows]
+    moved = [Moved(row[0], row[1], row[2], _STATES[row[3]], _STATES[row[4]], *row[5:9]) for row in rows]
     for move, row in zip(moved, rows, strict=True):
         _count(move, *row[9:])
     queued = {move.message_id for move in moved if move.target is State.QUEUED}
@@ -204,35 +208,62 @@ def _count(move: Moved, priority: int, test: bool, sequence: int, age: Decimal) 
 
 
 def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
-    edges = sorted(EDGES)
+    """What the changes of a batch have in common, as most do, is said once: each names its kind by a number from 1."""
+    numbers: dict[Any, int] = {}
+    kinds: list[Change] = []
+    kind_of: list[int] = []
+    for change in changes:
+        key = _COMMON(change), tuple(change.refused), repr(change.data)
+        number = numbers.get(key)
+        if number is None:
+            kinds.append(change)
+            number = numbers[key] = len(kinds)
+        kind_of.append(number)
     return {
         "id": [str(change.message_id) for change in changes],
         "release": [change.release for change in changes],
-        "target": [change.target.value for change in changes],
-        "due_at": [change.due_at for change in changes],
-        "expires_at": [change.expires_at for change in changes],
-        "lease_until": [change.lease_until for change in changes],
-        "connection": [change.connection_id for change in changes],
-        "option": [change.option for change in changes],
-        "in_doubt": [change.in_doubt for change in changes],
-        "doubt_until": [change.doubt_until for change in changes],
-        "failed": [change.failed for change in changes],
-        "avoid": [change.avoid for change in changes],
-        # As texts: Postgres has no arrays of arrays of different lengths.
-        "refused": ["{" + ",".join(map(str, change.refused)) + "}" for change in changes],
-        "code": [change.code for change in changes],
-        "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in changes],
-        # Without its braces: the number of the attempt is added there.
-        "data": [data_as_json(change.data)[1:-1] for change in changes],
+        "kind": kind_of,
         # Made here, because Postgres has no uuidv7() before version 18; and only for those that may need one.
         "letter": [str(uuid7()) if change.target in DEAD else None for change in changes],
-        "sources": [source.value for source, _ in edges],
-        "targets": [target.value for _, target in edges],
-        "dead": _values(DEAD),
-        "announced": _values(ANNOUNCED),
-        "ended": _values(DEAD | {State.SENT}),
+        **_columns(kinds),
+        **_GRAPH,
+    }
+
+
+def _columns(kinds: Sequence[Change]) -> dict[str, Any]:
+    return {
+        "target": [change.target.value for change in kinds],
+        "due_at": [change.due_at for change in kinds],
+        "expires_at": [change.expires_at for change in kinds],
+        "lease_until": [change.lease_until for change in kinds],
+        "connection": [change.connection_id for change in kinds],
+        "option": [change.option for change in kinds],
+        "in_doubt": [change.in_doubt for change in kinds],
+        "doubt_until": [change.doubt_until for change in kinds],
+        "failed": [change.failed for change in kinds],
+        "avoid": [change.avoid for change in kinds],
+        # As texts: Postgres has no arrays of arrays of different lengths.
+        "refused": ["{" + ",".join(map(str, change.refused)) + "}" for change in kinds],
+        "code": [change.code for change in kinds],
+        "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in kinds],
+        # Without its braces: the number of the attempt is added there.
+        "data": [data_as_json(change.data)[1:-1] for change in kinds],
     }
 
 
 def _values(states: Iterable[State]) -> list[str]:
     return sorted(state.value for state in states)
+
+
+_COMMON = attrgetter(
+    "target", "due_at", "expires_at", "lease_until", "connection_id", "option", "in_doubt", "doubt_until", "failed",
+    "avoid", "code", "detail",
+)  # fmt: skip
+_STATES = {state.value: state for state in State}
+_GRAPH = {
+    "sources": [source.value for source, _ in sorted(EDGES)],
+    "targets": [target.value for _, target in sorted(EDGES)],
+    "dead": _values(DEAD),
+    "announced": _values(ANNOUNCED),
+    "ended": _values(DEAD | {State.SENT}),
+}
