@@ -47,12 +47,15 @@ class Way:
 
 
 class Reader:
-    """Reads rows; the ways out of a lane are worked out once for all of a batch."""
+    """Reads rows; what those of a lane or a connection have in common is worked out once for all of a batch."""
 
     def __init__(self) -> None:
         self._entries = directory.entries()
         self._book = routes.book()
-        self._ways: dict[int, Sequence[Option]] = {}
+        self._lanes: dict[int, Sequence[Option]] = {}
+        self._rivals: dict[int, Sequence[Rival]] = {}
+        self._ways: dict[tuple[int, int | None, int | None, str], Way] = {}
+        self._doubts: dict[int, Doubt] = {}
 
     def held(self, row: Facts, entry: Entry, asks_since: datetime | None) -> Held:
         way = self._way(row)
@@ -85,19 +88,20 @@ class Reader:
             option=way.key,
             channel=way.channel,
             rivals=self.rivals(row),
-            doubt=entry.doubt if entry is not None else NO_DOUBT,
+            doubt=self._doubt(entry) if entry is not None else NO_DOUBT,
             in_doubt=row.in_doubt,
             expires_at=row.expires_at,
         )
 
-    def rivals(self, row: Facts) -> list[Rival]:
+    def rivals(self, row: Facts) -> Sequence[Rival]:
         """What may still take the message: all of its lane's ways, less those that refused it."""
+        if row.lane not in self._rivals:
+            self._rivals[row.lane] = [Rival(way.key, way.channel) for way in self._lane(row.lane)]
+        if not row.refused and row.chosen_connection_id is None:
+            return self._rivals[row.lane]
         chosen = row.chosen_connection_id
-        return [
-            Rival(way.key, way.channel)
-            for way in self._lane(row.lane)
-            if way.key not in row.refused and chosen in (None, way.entry.id)
-        ]
+        allowed = {way.key for way in self._lane(row.lane) if chosen in (None, way.entry.id)}
+        return [one for one in self._rivals[row.lane] if one.key in allowed and one.key not in row.refused]
 
     def reroutes(self, row: Facts, now: datetime) -> bool:
         """Whether the row's route wants another way tried after a receipt that it did not arrive, and has one left."""
@@ -108,12 +112,19 @@ class Reader:
 
     def _way(self, row: Facts) -> Way:
         """How it was released; a way that has gone meanwhile was the connection alone."""
-        for found in self._lane(row.lane):
-            if found.key == row.option:
-                return Way(found.key, found.channel, found.sender)
-        return Way(row.option or -(row.connection_id or 0), row.channel, "")
+        key = row.lane, row.option, row.connection_id, row.channel
+        if key not in self._ways:
+            alone = Way(row.option or -(row.connection_id or 0), row.channel, "")
+            found = (way for way in self._lane(row.lane) if way.key == row.option)
+            self._ways[key] = next((Way(way.key, way.channel, way.sender) for way in found), alone)
+        return self._ways[key]
 
     def _lane(self, number: int) -> Sequence[Option]:
-        if number not in self._ways:
-            self._ways[number] = routing.options(lane_of(number), self._entries.values(), self._book) if number else ()
-        return self._ways[number]
+        if number not in self._lanes:
+            self._lanes[number] = routing.options(lane_of(number), self._entries.values(), self._book) if number else ()
+        return self._lanes[number]
+
+    def _doubt(self, entry: Entry) -> Doubt:
+        if entry.id not in self._doubts:
+            self._doubts[entry.id] = entry.doubt
+        return self._doubts[entry.id]

@@ -6,4 +6,6 @@ class SendMSGConfig(AppConfig):
     label = "sendmsg"
 
     def ready(self) -> None:
-        from sendmsg import checks  # noqa: F401, PLC0415  registers the system checks, which need loaded apps
+        from sendmsg import checks, uuids  # noqa: F401, PLC0415  registers the system checks, which need loaded apps
+
+        uuids.register()
