@@ -39,11 +39,10 @@ WITH kind AS (
     SELECT * FROM unnest(
         %(target)s::text[], %(due_at)s::timestamptz[], %(expires_at)s::timestamptz[], %(lease_until)s::timestamptz[],
         %(connection)s::bigint[], %(option)s::bigint[], %(in_doubt)s::bool[], %(doubt_until)s::timestamptz[],
-        %(failed)s::bool[], %(avoid)s::bool[], %(refused)s::text[], %(code)s::text[], %(detail)s::text[],
-        %(data)s::text[]
+        %(failed)s::bool[], %(avoid)s::bool[], %(refused)s::text[], %(code)s::text[], %(detail)s::text[]
     ) WITH ORDINALITY AS k(
         target, due_at, expires_at, lease_until, connection_id, option, in_doubt, doubt_until, failed, avoid, refused,
-        code, detail, data, number
+        code, detail, number
     )
 ), edge AS (
     SELECT k.number, e.source
@@ -71,14 +70,15 @@ WITH kind AS (
         error_code = COALESCE(c.code, m.error_code),
         error_detail = COALESCE(c.detail, m.error_detail),
         updated_at = clock_timestamp()
-    FROM unnest(%(id)s, %(release)s::int[], %(kind)s::bigint[], %(letter)s::uuid[]) AS one(id, release, kind, letter)
+    FROM unnest(%(id)s, %(release)s::int[], %(kind)s::bigint[], %(data)s::text[], %(letter)s::uuid[])
+        AS one(id, release, kind, data, letter)
     JOIN locked l ON l.id = one.id
     JOIN kind c ON c.number = one.kind
     JOIN edge ON edge.number = one.kind AND edge.source = l.state
     WHERE m.id = l.id AND (one.release IS NULL OR one.release = m.release)
         AND (c.target <> 'queued' OR (m.body_length IS NULL AND m."to" <> ''))
     RETURNING m.id, m.account_id, m.test, m.connection_id, m.release, m.tries, l.state AS source, m.state AS target,
-        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, c.data, one.letter, m.priority,
+        m.error_code, m.error_detail, m.updated_at, m.sequence, m.callback_url, one.data, one.letter, m.priority,
         extract(epoch FROM m.updated_at - GREATEST(m.created_at, m.send_at)) AS age,
         m.trace, m.request_id,
         CASE WHEN l.state = 'queued' THEN GREATEST(l.updated_at, LEAST(m.due_at, m.updated_at)) ELSE l.updated_at END
@@ -213,7 +213,7 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
     kinds: list[Change] = []
     kind_of: list[int] = []
     for change in changes:
-        key = _COMMON(change), tuple(change.refused), repr(change.data)
+        key = _COMMON(change), tuple(change.refused)
         number = numbers.get(key)
         if number is None:
             kinds.append(change)
@@ -223,11 +223,22 @@ def _parameters(changes: Sequence[Change]) -> dict[str, Any]:
         "id": [str(change.message_id) for change in changes],
         "release": [change.release for change in changes],
         "kind": kind_of,
+        "data": _texts(changes),
         # Made here, because Postgres has no uuidv7() before version 18; and only for those that may need one.
         "letter": [str(uuid7()) if change.target in DEAD else None for change in changes],
         **_columns(kinds),
         **_GRAPH,
     }
+
+
+def _texts(changes: Sequence[Change]) -> list[str]:
+    """The data of each as JSON, without the braces: the number of the attempt is added there."""
+    known: dict[str, str] = {}
+    keys = [repr(change.data) for change in changes]
+    for key, change in zip(keys, changes, strict=True):
+        if key not in known:
+            known[key] = data_as_json(change.data)[1:-1]
+    return [known[key] for key in keys]
 
 
 def _columns(kinds: Sequence[Change]) -> dict[str, Any]:
@@ -246,8 +257,6 @@ def _columns(kinds: Sequence[Change]) -> dict[str, Any]:
         "refused": ["{" + ",".join(map(str, change.refused)) + "}" for change in kinds],
         "code": [change.code for change in kinds],
         "detail": [None if change.detail is None else change.detail[:DETAIL_LENGTH] for change in kinds],
-        # Without its braces: the number of the attempt is added there.
-        "data": [data_as_json(change.data)[1:-1] for change in kinds],
     }
 
 
