@@ -11,13 +11,13 @@ from django.utils import timezone
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
 from dispatch import suitability, suppressions, transitions, wakeup
+from dispatch.changes import Change
 from dispatch.explain import Explanation, explain
 from dispatch.models import Message
 from dispatch.routes import Subject
 from dispatch.serializers import PRIORITIES
 from dispatch.states import State
 from dispatch.suitability import Unsuited
-from dispatch.transitions import Change
 from dispatch.vocabulary import Priority
 from sendmsg.accounts.keys import Mode
 from sendmsg.api.authentication import Client

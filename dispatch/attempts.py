@@ -16,6 +16,7 @@ from django.db.models import Min
 from django.utils import timezone
 
 from dispatch import gate, spans, suppressions, transitions, windows
+from dispatch.changes import DETAIL_LENGTH, Change
 from dispatch.claims import Held, Reader
 from dispatch.directory import Entry
 from dispatch.models import Attempt, Message
@@ -23,7 +24,6 @@ from dispatch.providers.base import Accepted, Rejected
 from dispatch.rows import Facts, facts, facts_and_text
 from dispatch.states import State
 from dispatch.suppressions import OPTED_OUT
-from dispatch.transitions import DETAIL_LENGTH, Change
 from dispatch.verdicts import Claim, Ending, by_template, decide, outcome_of
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 from sendmsg.prepared import Prepared

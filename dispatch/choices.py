@@ -13,12 +13,12 @@ from uuid import UUID
 from django.conf import settings
 
 from dispatch import routing, transitions
+from dispatch.changes import Change
 from dispatch.due import Row
 from dispatch.models import Message
 from dispatch.publisher import Reference
 from dispatch.routing import NoOption, Option, Standing
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.telemetry import metrics
 
 LOOK_AGAIN: Final = timedelta(seconds=1)  # an outage or a full connection is not over sooner

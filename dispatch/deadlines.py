@@ -11,9 +11,9 @@ from django.db import transaction
 from django.db.models import Q
 
 from dispatch import directory, transitions
+from dispatch.changes import Change
 from dispatch.models import Message
 from dispatch.states import State
-from dispatch.transitions import Change
 from dispatch.vocabulary import UnknownThen
 from sendmsg.telemetry import metrics
 

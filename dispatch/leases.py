@@ -16,12 +16,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from dispatch import directory, transitions
+from dispatch.changes import Change
 from dispatch.claims import Reader
 from dispatch.models import Attempt, Message
 from dispatch.providers.base import Unknown
 from dispatch.rows import Facts, facts
 from dispatch.states import State
-from dispatch.transitions import Change, Moved
+from dispatch.transitions import Moved
 from dispatch.verdicts import decide
 from dispatch.vocabulary import AttemptOutcome
 from sendmsg.telemetry import metrics

@@ -25,6 +25,7 @@ from django.utils import timezone
 
 from dispatch import deadlines, directory, due, leases, routes, routing, serving, standings, transitions, wakeup
 from dispatch.bulk.sweep import BroadcastSweep
+from dispatch.changes import Change
 from dispatch.choices import Choices
 from dispatch.lanes import lane_of
 from dispatch.providers import registry
@@ -32,7 +33,6 @@ from dispatch.publisher import Publisher, Reference
 from dispatch.rematch import Rematch
 from dispatch.states import State
 from dispatch.tempo import Tempo
-from dispatch.transitions import Change
 from sendmsg.api import idempotency
 from sendmsg.pump import Pump
 from sendmsg.telemetry import metrics, traces

@@ -18,12 +18,12 @@ from django.db.models import Max, QuerySet, TextChoices
 from django.utils import timezone
 
 from dispatch import directory, routing, transitions, wakeup
+from dispatch.changes import Change
 from dispatch.directory import Entry
 from dispatch.lanes import DEFAULT, Lane
 from dispatch.models import DeadLetter, Message
 from dispatch.routes import Book
 from dispatch.states import DEAD, State
-from dispatch.transitions import Change
 from dispatch.vocabulary import LetterState
 from sendmsg.journal.events import Event, EventType, record
 

@@ -20,9 +20,9 @@ from django.db import transaction
 from django.utils import timezone
 
 from dispatch import directory, transitions
+from dispatch.changes import Change
 from dispatch.models import Attempt, Message
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.journal.events import EventType
 from sendmsg.logs.models import Event
 

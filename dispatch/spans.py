@@ -21,9 +21,10 @@ from sendmsg.telemetry.spans import Data
 from sendmsg.telemetry.traceparent import Place
 
 if TYPE_CHECKING:  # they import this module
+    from dispatch.changes import Change
     from dispatch.claims import Held
     from dispatch.directory import Entry
-    from dispatch.transitions import Change, Moved
+    from dispatch.transitions import Moved
     from dispatch.verdicts import Ending
 
 STATES: Final = {

@@ -22,9 +22,9 @@ from uuid import UUID
 from django.conf import settings
 
 from dispatch import backoff
+from dispatch.changes import Change
 from dispatch.providers.base import Accepted, Outcome, Rejected, Retry, Unavailable, Unknown
 from dispatch.states import State
-from dispatch.transitions import Change
 from dispatch.vocabulary import AttemptOutcome, UnknownPolicy
 
 WINDOW_CLOSED: Final = "window_closed"

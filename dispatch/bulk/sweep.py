@@ -14,8 +14,8 @@ from django.db import transaction
 
 from dispatch import transitions
 from dispatch.announcements import announce
+from dispatch.changes import Change
 from dispatch.states import State
-from dispatch.transitions import Change
 
 EVERY: Final = 1.0  # seconds between looks while there is nothing to do
 HOLD_BATCH: Final = 5000  # rows a turn; about 150 ms

@@ -7,9 +7,9 @@ import pytest
 from django.utils import timezone
 
 from dispatch import deadlines, transitions
+from dispatch.changes import Change
 from dispatch.models import DeadLetter
 from dispatch.states import State
-from dispatch.transitions import Change
 from tests.cast import Member
 from tests.factories import make_connection, make_message
 

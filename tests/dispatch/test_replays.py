@@ -9,11 +9,11 @@ from django.db import transaction
 from django.utils import timezone
 
 from dispatch import directory, replays, transitions
+from dispatch.changes import Change
 from dispatch.models import DeadLetter, Message
 from dispatch.relay import release
 from dispatch.replays import Result
 from dispatch.states import DEAD, State
-from dispatch.transitions import Change
 from dispatch.vocabulary import LetterState
 from sendmsg.journal.models import JournalEntry
 from tests.cast import Member

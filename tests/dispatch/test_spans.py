@@ -10,9 +10,9 @@ from django.test import Client
 from django.utils import timezone
 
 from dispatch import leases, sending, transitions
+from dispatch.changes import Change
 from dispatch.models import Message
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.telemetry import otlp
 from sendmsg.telemetry.traceparent import Place
 from tests.cast import Member

@@ -10,9 +10,10 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.models import DeadLetter, Message
 from dispatch.states import EDGES, State
-from dispatch.transitions import Change, Moved
+from dispatch.transitions import Moved
 from sendmsg.journal.models import JournalEntry
 from tests.cast import Member
 from tests.factories import make_message

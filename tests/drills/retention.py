@@ -143,9 +143,9 @@ def longest_wait() -> float:
 
 def probes() -> dict[str, Callable[[], object]]:
     from dispatch import transitions
+    from dispatch.changes import Change
     from dispatch.models import Message
     from dispatch.states import State
-    from dispatch.transitions import Change
     from sendmsg.accounts.models import Account
     from sendmsg.logs.models import Event
     from tests.factories import make_message

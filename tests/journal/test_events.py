@@ -8,8 +8,8 @@ import pytest
 from django.db import connection, transaction
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.journal.models import JournalEntry
 from tests.cast import Member

@@ -10,8 +10,8 @@ from django.db import DataError, Error, OperationalError, connections, transacti
 from django.test.utils import CaptureQueriesContext
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.journal.models import JournalEntry
 from sendmsg.logs import writer
 from sendmsg.logs.models import Event

@@ -7,9 +7,9 @@ from django.utils import timezone
 from prometheus_client import REGISTRY
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.models import ProviderReference
 from dispatch.states import State
-from dispatch.transitions import Change
 from tests.cast import Member
 from tests.factories import make_connection, make_message
 from webhooks.inbound import matching

@@ -16,10 +16,10 @@ from django.db.models import F
 from django.db.models.functions import Greatest
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.models import Message, ProviderReference
 from dispatch.providers.base import Report
 from dispatch.states import State
-from dispatch.transitions import Change
 from dispatch.vocabulary import ReceiptStatus
 from webhooks.models import Enquiry
 

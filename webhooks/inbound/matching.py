@@ -18,10 +18,10 @@ from django.db import connection as database
 from django.utils import timezone
 
 from dispatch import breaker, spans, suppressions, transitions, windows
+from dispatch.changes import Change
 from dispatch.claims import Reader
 from dispatch.rows import Facts, facts
 from dispatch.states import State
-from dispatch.transitions import Change
 from dispatch.vocabulary import ReceiptStatus
 from sendmsg.journal.events import Event, EventType, record
 from sendmsg.prepared import Prepared

@@ -11,12 +11,12 @@ from dispatch import deadlines, directory, leases, transitions
 from dispatch.bulk import broadcasts
 from dispatch.bulk import sweep as sweeping
 from dispatch.bulk.sweep import BroadcastSweep, sweep
+from dispatch.changes import Change
 from dispatch.models import Announcement, Broadcast, DeadLetter, Listener, Message
 from dispatch.relay import Relay, release
 from dispatch.rematch import Rematch
 from dispatch.replays import replay
 from dispatch.states import State
-from dispatch.transitions import Change
 from dispatch.vocabulary import BroadcastState
 from sendmsg.accounts.models import Account
 from sendmsg.journal.models import JournalEntry

@@ -9,10 +9,10 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dispatch import replays, transitions
+from dispatch.changes import Change
 from dispatch.models import Message
 from dispatch.retention import bodies
 from dispatch.states import FINAL, State
-from dispatch.transitions import Change
 from sendmsg.accounts.models import Account
 from sendmsg.errors import ConfigurationError
 from sendmsg.logs.archive import keys

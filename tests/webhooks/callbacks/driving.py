@@ -10,9 +10,9 @@ from django.utils import timezone
 from standardwebhooks import Webhook
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.models import Message
 from dispatch.states import State
-from dispatch.transitions import Change
 from tests.factories import make_message
 from tests.faults import FaultServer, Received
 from webhooks.callbacks import endpoints

@@ -10,8 +10,8 @@ from openapi_schema_validator import OAS31Validator
 from openapi_spec_validator import validate
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.accounts.models import Account
 from tests.faults import FaultServer
 from tests.webhooks.callbacks.driving import make_endpoint, sent_message, told, work_off

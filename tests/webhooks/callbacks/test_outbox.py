@@ -7,9 +7,9 @@ import pytest
 from django.db import transaction
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.models import Announcement, Message
 from dispatch.states import ANNOUNCED, EDGES, State
-from dispatch.transitions import Change
 from sendmsg.accounts.models import Account
 from tests.factories import make_message
 from tests.parallel import in_threads

@@ -9,8 +9,8 @@ import pytest
 from django.utils import timezone
 
 from dispatch import transitions
+from dispatch.changes import Change
 from dispatch.states import State
-from dispatch.transitions import Change
 from sendmsg.accounts.models import Account
 from tests.faults import FaultServer, Wire, answer
 from tests.stack.processes import Process, database_urls
