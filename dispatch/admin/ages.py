@@ -4,7 +4,7 @@ Such an id begins with the millisecond that it was made, so a time is a range of
 and under any other filter.
 """
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, ClassVar
 
 from django.contrib.admin import SimpleListFilter
@@ -14,6 +14,7 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from dispatch.admin.filters import InputFilter
+from sendmsg.days import bounds
 from sendmsg.ids import first_id
 
 
@@ -48,7 +49,7 @@ class DayFilter(InputFilter):
         if not self.value():
             return queryset
         try:
-            day = datetime.combine(date.fromisoformat(self.value() or ""), datetime.min.time(), UTC)
-            return queryset.filter(id__gte=first_id(day), id__lt=first_id(day + timedelta(days=1)))
+            first, end = map(first_id, bounds(date.fromisoformat(self.value() or "")))
+            return queryset.filter(id__gte=first, id__lt=end)
         except (ValueError, OverflowError):
             raise IncorrectLookupParameters from None

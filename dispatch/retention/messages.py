@@ -8,7 +8,7 @@ By account and by the day of a message's id, oldest first. A message that is not
 """
 
 from collections.abc import Callable, Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime
 from itertools import islice
 from typing import Any, Final
 from uuid import UUID
@@ -23,6 +23,7 @@ from dispatch.retention.lines import columns, lines
 from dispatch.retention.periods import Periods, periods
 from dispatch.retention.registry import RELATIONS
 from dispatch.states import FINAL
+from sendmsg.days import bounds
 from sendmsg.ids import first_id, made_at
 from sendmsg.logs.archive import files
 from sendmsg.logs.archive.files import Place
@@ -52,7 +53,7 @@ def step(now: datetime, stopping: Callable[[], bool]) -> int:
 
 def _oldest(period: Periods, now: datetime) -> date | None:
     """The day of the account's oldest message that may leave."""
-    before = first_id(_midnight(period.oldest_message_day(now)))
+    before = first_id(bounds(period.oldest_message_day(now))[0])
     rows = Message.objects.filter(account_id=period.account_id, id__lt=before, state__in=FINAL).order_by("id")
     oldest = rows.values_list("id", flat=True).first()
     return made_at(oldest).date() if oldest else None
@@ -66,7 +67,7 @@ def _write(account_id: UUID, day: date) -> ArchiveFile:
 
 def _lines(account_id: UUID, day: date) -> Iterator[tuple[UUID, str]]:
     sealer = Sealer(account_id, day)
-    first, end = first_id(_midnight(day)), first_id(_midnight(day + timedelta(days=1)))
+    first, end = map(first_id, bounds(day))
     rows = Message.objects.filter(account_id=account_id, id__lt=end, state__in=FINAL).order_by("id")
     rows = rows.select_related("connection").defer("connection__credentials")
     for _ in range(MOST // READ):
@@ -105,7 +106,3 @@ def _delete(rows: list[dict[str, Any]]) -> int:
             of_these._raw_delete("default")  # Django would fetch each row, to look for relations that there are not
         Message.objects.filter(id__in=ids)._raw_delete("default")
     return len(ids)
-
-
-def _midnight(day: date) -> datetime:
-    return datetime.combine(day, time(), UTC)

@@ -8,7 +8,7 @@ What a day has left is remembered (`ClearedDay`), so that it is not counted at e
 """
 
 from collections.abc import Callable, Collection
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from itertools import islice
 from typing import Final
 from uuid import UUID
@@ -17,6 +17,7 @@ from django.db import connections
 from django.utils import timezone
 
 from sendmsg import heartbeat
+from sendmsg.days import bounds
 from sendmsg.logs.archive import export, files
 from sendmsg.logs.archive.leaving import Leaving
 from sendmsg.logs.models import ArchiveFile, ClearedDay
@@ -63,14 +64,13 @@ def finish(stopping: Callable[[], bool]) -> bool:
 
 def _empty(entry: ArchiveFile, stopping: Callable[[], bool]) -> bool:
     files.verify(entry)  # a while may have passed, and what is deleted next is nowhere else
-    start = datetime.combine(entry.day, time(), UTC)
     rows = files.read(entry)
     while some := [row["id"] for row in islice(rows, ROWS)]:
         if stopping():
             return False
         heartbeat.beat()
         with connections[LOGS].cursor() as cursor:
-            cursor.execute(DELETE, [start, start + timedelta(days=1), some])
+            cursor.execute(DELETE, [*bounds(entry.day), some])
             metrics.RETIRED.labels("events").inc(cursor.rowcount)
     entry.emptied_at = timezone.now()
     entry.save(update_fields=["emptied_at"])

@@ -2,12 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
 from django.conf import settings
 
 from sendmsg.accounts.models import Account
+from sendmsg.days import bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +34,7 @@ class Leaving:
             periods = [self.own.get(account, self.kept) for account in accounts]
         if not periods:
             return timedelta()
-        return max(timedelta(), self.now - _end(day) - min(periods))
+        return max(timedelta(), self.now - bounds(day)[1] - min(periods))
 
 
 def leaving(now: datetime) -> Leaving:
@@ -45,7 +46,3 @@ def leaving(now: datetime) -> Leaving:
 def _before(now: datetime, kept: timedelta) -> date:
     """Days before this one (UTC) leave."""
     return (now - kept).astimezone(UTC).date()
-
-
-def _end(day: date) -> datetime:
-    return datetime.combine(day + timedelta(days=1), time(), UTC)
