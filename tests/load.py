@@ -8,12 +8,13 @@ import selectors
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 from urllib.parse import urlsplit
 
 CLIENTS = 64  # kept connections
+LOOK = 0.01  # seconds between two looks for room
 PATIENCE = 120.0  # seconds for whatever is measured to end at all
 
 
@@ -38,19 +39,34 @@ class Load:
         self.seconds: list[float] = []
         self.statuses: Counter[int] = Counter()
 
-    def run(self, requests: Sequence[bytes], rate: float = inf) -> float:
-        """The seconds that it took in all."""
+    def run(
+        self,
+        requests: Sequence[bytes],
+        rate: float = inf,
+        lasts: float = inf,
+        room: Callable[[int], bool] = lambda sent: True,
+    ) -> float:
+        """The seconds that it took in all.
+
+        `lasts`: seconds after which no more are sent. `room`: asked with how many were sent whether another may follow.
+        """
         for _ in range(self._clients):
             self._connect()
         start, sent = time.monotonic(), 0
-        give_up_at = start + len(requests) / rate + PATIENCE
+        give_up_at = start + min(len(requests) / rate, lasts) + PATIENCE
         while len(self.seconds) < len(requests) and time.monotonic() < give_up_at:
+            if time.monotonic() - start > lasts:
+                requests = requests[:sent]
             while sent < len(requests) and self._free and (due := start + sent / rate) <= time.monotonic():
+                if not room(sent):
+                    break
                 client = self._free.popleft()
                 client.due_at = due if rate < inf else time.monotonic()
                 client.socket.sendall(requests[sent])
                 sent += 1
             wait = start + sent / rate - time.monotonic() if self._free and sent < len(requests) else 0.1
+            if self._free and sent < len(requests) and not room(sent):
+                wait = LOOK
             for key, _ in self._selector.select(max(0.0, wait)):
                 self._hear(key.data)
         took = time.monotonic() - start
