@@ -17,7 +17,7 @@ from django.db import connection
 from prometheus_client import REGISTRY
 
 import sendmsg.pump
-from sendmsg.pump import Pump, Stop
+from sendmsg.pump import LONGEST_GATHER, Pump, Stop
 
 pytestmark = pytest.mark.django_db
 AGES = 60.0  # seconds; what waits so long has hung
@@ -203,7 +203,10 @@ def test_a_pump_that_gathers_begins_no_step_too_soon_unless_the_last_was_full() 
     assert many < 5
 
 
-def test_a_pump_that_gathers_waits_as_long_as_a_slow_step_took() -> None:
+@pytest.mark.parametrize(("work", "share", "apart"), [(0.02, 0.2, 0.1), (0.05, 0.5, 0.1), (0.05, 0.01, LONGEST_GATHER)])
+def test_small_steps_of_a_pump_that_gathers_have_their_share_of_the_time(
+    work: float, share: float, apart: float
+) -> None:
     began: list[float] = []
 
     class Slow(Scripted):
@@ -211,12 +214,14 @@ def test_a_pump_that_gathers_waits_as_long_as_a_slow_step_took() -> None:
 
         def step(self) -> int:
             began.append(time.monotonic())
-            time.sleep(0.05)  # the work
+            time.sleep(work)
             return super().step()
 
-    Slow(1, 1, 1).run()
+    pump = Slow(1, 1, 1)
+    pump.share = share
+    pump.run()
 
-    assert began[2] - began[0] > 0.19
+    assert began[2] - began[0] >= 2 * apart
 
 
 @pytest.mark.usefixtures("pauses")

@@ -23,6 +23,7 @@ class CallbacksPump(Pump):
     name = "callbacks"
     poll = 0.1  # seconds; also how long a stop may wait
     gather = 0.02  # seconds; about what a quick endpoint takes
+    share = 0.5  # its threads wait meanwhile
     full = outbox.BATCH
 
     def __init__(self) -> None:
