@@ -21,7 +21,7 @@ from dispatch.tempo import Tempo
 from dispatch.vocabulary import BreakerState
 from sendmsg.prepared import Prepared
 
-AHEAD: Final = 0.5  # seconds of work in a connection's queue; what is urgent waits about as long
+AHEAD: Final = 0.35  # seconds of work in a connection's queue, over what a relay may gather; the urgent waits as long
 GROWTH: Final = 1.5  # of the measured pace: whoever is given no more than it did never shows that it can do more
 UNDER_WAY: Final = Prepared("""
 SELECT connection_id, count(*) FROM dispatch_message WHERE state IN ('released', 'sending') GROUP BY connection_id
