@@ -80,15 +80,15 @@ def test_what_is_under_way_takes_room(alice: Member) -> None:
 @pytest.mark.parametrize(
     ("rate", "latency", "pace", "room"),
     [
-        (10.0, 0.0, 0.0, 5),  # half a second of its rate
-        (10.0, 2.0, 0.0, 25),  # and what is in calls meanwhile, or it would never reach its rate
+        (10.0, 0.0, 0.0, 4),  # a third of a second of its rate
+        (10.0, 2.0, 0.0, 24),  # and what is in calls meanwhile, or it would never reach its rate
         (0.1, 0.0, 0.0, 1),
         (None, 0.1, 0.0, 64),  # nothing measured yet: four times its concurrency
-        (None, 0.1, 400.0, 360),  # half as much again as it did lately
+        (None, 0.1, 400.0, 270),  # half as much again as it did lately
         (None, 0.1, 100_000.0, 5000),  # BACKLOG_LIMIT
     ],
 )
-def test_the_backlog_is_half_a_second_of_work_beside_what_is_in_calls(
+def test_the_backlog_is_a_third_of_a_second_of_work_beside_what_is_in_calls(
     rate: float | None, latency: float, pace: float, room: int, settings: Settings
 ) -> None:
     make_connection(rate=rate, concurrency=16)
