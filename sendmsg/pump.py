@@ -66,8 +66,10 @@ class Pump:
     """Seconds from the beginning of a step that found something to the next, unless it was full: a step costs the same
     for one item as for a dozen, so a pump that looked at once would spend the most when there is least to spend."""
     share: float = 0.2
-    """Of the time, for such small steps: while they take long, because the host is busy, it gathers longer, and so more
-    for each, up to `LONGEST_GATHER`."""
+    """Of the time, for steps that found less than `worth`: while they take long, because the host is busy, it gathers
+    longer, and so more for each, up to `LONGEST_GATHER`."""
+    worth: int = 50
+    """Items that a step is worth its cost for."""
     full: int = 1000
     """Items of a step after which there is no such wait."""
 
@@ -116,7 +118,8 @@ class Pump:
             self._nap_length = 0.0
             if self.gather and done < self.full:
                 took = time.perf_counter() - started
-                self.stopping.wait(max(self.gather, min(took / self.share, LONGEST_GATHER)) - took)
+                longer = min(took / self.share, LONGEST_GATHER) if done < self.worth else 0.0
+                self.stopping.wait(max(self.gather, longer) - took)
         except Exception as error:  # whatever it is, the loop must outlive it: the work is still there
             self._check_at = 0.0
             pause = min(max(FIRST_PAUSE, pause * 2), LONGEST_PAUSE)

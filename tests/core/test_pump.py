@@ -224,6 +224,24 @@ def test_small_steps_of_a_pump_that_gathers_have_their_share_of_the_time(
     assert began[2] - began[0] >= 2 * apart
 
 
+def test_a_step_that_found_enough_is_followed_soon() -> None:
+    class Slow(Scripted):
+        gather, full, share, worth = 0.001, 500, 0.001, 50
+
+        def step(self) -> int:
+            time.sleep(0.01)
+            return super().step()
+
+    start = time.monotonic()
+    Slow(*[50] * 20, 50).run()
+    enough = time.monotonic() - start
+    start = time.monotonic()
+    Slow(*[49] * 20, 49).run()
+    little = time.monotonic() - start
+
+    assert enough < little / 2
+
+
 @pytest.mark.usefixtures("pauses")
 def test_failed_steps_are_counted() -> None:
     before = metric("failures"), metric("items")
