@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -26,6 +27,7 @@ from sendmsg.journal.events import Event, EventType, record
 from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.logging import mask
 from sendmsg.telemetry.spans import Data
+from sendmsg.written import uuid_text
 
 _LABELS: Final[Mapping[int, str]] = {priority.value: str(priority.label) for priority in Priority}
 
@@ -73,7 +75,7 @@ def first_event(
     """What its timeline begins with: what was asked for, and by which request, whose log lines have the same id."""
     data = {"channel": subject.channel, "segments": segments, "priority": _LABELS[subject.priority]}
     if broadcast_id:
-        data["broadcast"] = str(broadcast_id)
+        data["broadcast"] = uuid_text(broadcast_id)
     if asked_by := request_id():
         data["request_id"] = asked_by
     return Event(message_id, subject.account_id, EventType.ACCEPTED, now, data)
@@ -81,7 +83,10 @@ def first_event(
 
 def request_id() -> str:
     """Of the request at hand, as a message's row and its timeline have it: a client may have made it of a number."""
-    return mask(current_request_id())
+    return _masked(current_request_id())
+
+
+_masked = lru_cache(maxsize=64)(mask)  # asked for each message of a list
 
 
 def schedule(wanted: dict[str, Any], now: datetime) -> tuple[datetime, datetime]:

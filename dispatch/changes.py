@@ -10,7 +10,7 @@ from uuid import UUID
 from uuid_utils.compat import uuid7
 
 from dispatch.states import DEAD, State
-from sendmsg.journal.events import data_as_json
+from sendmsg.journal.events import as_json
 
 DETAIL_LENGTH: Final = 300  # characters; what the columns hold
 
@@ -62,21 +62,12 @@ def columns(changes: Sequence[Change]) -> dict[str, Any]:
         "id": [str(change.message_id) for change in changes],
         "release": [change.release for change in changes],
         "kind": kind_of,
-        "data": _texts(changes),
+        # Without their braces: the number of the attempt is added there.
+        "data": [text[1:-1] for text in as_json(change.data for change in changes)],
         # Made here, because Postgres has no uuidv7() before version 18; and only for those that may need one.
         "letter": [str(uuid7()) if change.target in DEAD else None for change in changes],
         **_of_kinds(kinds),
     }
-
-
-def _texts(changes: Sequence[Change]) -> list[str]:
-    """The data of each as JSON, without the braces: the number of the attempt is added there."""
-    known: dict[str, str] = {}
-    keys = [repr(change.data) for change in changes]
-    for key, change in zip(keys, changes, strict=True):
-        if key not in known:
-            known[key] = data_as_json(change.data)[1:-1]
-    return [known[key] for key in keys]
 
 
 def _of_kinds(kinds: Sequence[Change]) -> dict[str, Any]:

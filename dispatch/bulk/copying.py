@@ -27,6 +27,7 @@ from sendmsg.api.authentication import Client
 from sendmsg.journal.events import Event, record
 from sendmsg.telemetry import metrics, steps, traces
 from sendmsg.telemetry.spans import Data
+from sendmsg.written import moment_text, uuid_text
 
 EVENTS: Final = 1000  # events of one journal entry, about 250 kB
 READ: Final = 1 << 20  # characters of a COPY at a time; psycopg2's 8 kB are 400 turns at the interpreter for a chunk
@@ -150,11 +151,11 @@ _NULL: Final = "\\N"
 
 def _line(row: NewRow, request_id: str) -> str:
     subject = row.subject
-    now = row.now.isoformat()
+    now = moment_text(row.now)
     return "\t".join(
         (
             row.id,
-            str(subject.account_id),
+            uuid_text(subject.account_id),
             "t" if subject.test else "f",
             str(row.lane),
             subject.channel,
@@ -168,12 +169,12 @@ def _line(row: NewRow, request_id: str) -> str:
             row.client_reference.translate(_ESCAPED),
             json.dumps(dict(row.metadata)).translate(_ESCAPED) if row.metadata else "{}",
             row.callback_url.translate(_ESCAPED),
-            row.send_at.isoformat() if row.send_at else _NULL,
-            row.due_at.isoformat(),
-            row.expires_at.isoformat(),
+            moment_text(row.send_at) if row.send_at else _NULL,
+            moment_text(row.due_at),
+            moment_text(row.expires_at),
             now,
             now,
-            str(row.broadcast_id) if row.broadcast_id else _NULL,
+            uuid_text(row.broadcast_id) if row.broadcast_id else _NULL,
             row.begun.column,
             request_id,
             _NEW,

@@ -12,6 +12,8 @@ from uuid import UUID
 import uuid_utils
 from django.db import connection as database
 
+from sendmsg.written import moment_text, uuid_text
+
 _ENCODED: Final = JSONEncoder(ensure_ascii=False, allow_nan=False).encode
 _NUL: Final = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -45,20 +47,36 @@ class Event:
     at: datetime
     data: Mapping[str, Any] = field(default_factory=dict)
 
-    def as_json(self) -> str:
-        """The wire form. The id is made here: it is what makes writing an event twice harmless.
+    def as_json(self, data: str = "") -> str:
+        """The wire form; `data`: its own as JSON, where that is known. The id is made here: it is what makes writing an
+        event twice harmless.
 
         Put together by hand: a broadcast writes a hundred thousand, and of these values `data` alone needs an encoder.
         """
+        account = uuid_text(self.account_id)
         return (
-            f'{{"id": "{uuid_utils.uuid4()}", "message": "{self.message_id}", "account": "{self.account_id}", '
-            f'"type": "{self.type.value}", "at": "{self.at.isoformat()}", "data": {data_as_json(self.data)}}}'
+            f'{{"id": "{uuid_utils.uuid4()}", "message": "{self.message_id}", "account": "{account}", '
+            f'"type": "{self.type.value}", "at": "{moment_text(self.at)}", "data": {data or _json(self.data)}}}'
         )
 
 
-def data_as_json(data: Mapping[str, Any]) -> str:
-    """As an object. Raises ValueError for what the logs database takes for no JSON: who writes it shall see that, and
-    not the log writer, which could not pass it."""
+def as_json(found: Iterable[Mapping[str, Any]]) -> list[str]:
+    """The data of each, as an object; what several events of a batch say is put together once.
+
+    Raises ValueError for what the logs database takes for no JSON: who writes it shall see that, and not the log
+    writer, which could not pass it.
+    """
+    known: dict[str, str] = {}
+    texts = []
+    for data in found:
+        key = repr(data)
+        if key not in known:
+            known[key] = _json(data)
+        texts.append(known[key])
+    return texts
+
+
+def _json(data: Mapping[str, Any]) -> str:
     text = _ENCODED(dict(data))
     if "\\u0000" in text and _NUL.search(text):
         raise ValueError("an event can't hold a NUL character")
@@ -75,4 +93,6 @@ def record(events: Iterable[Event]) -> None:
 
 def entry(events: Iterable[Event]) -> str:
     """The `text` of a `JournalEntry`."""
-    return f"[{', '.join(event.as_json() for event in events)}]"
+    batch = list(events)
+    texts = as_json(event.data for event in batch)
+    return f"[{', '.join(event.as_json(data) for event, data in zip(batch, texts, strict=True))}]"
