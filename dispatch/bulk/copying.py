@@ -30,7 +30,7 @@ from sendmsg.telemetry.spans import Data
 from sendmsg.written import moment_text, uuid_text
 
 EVENTS: Final = 1000  # events of one journal entry, about 250 kB
-READ: Final = 1 << 20  # characters of a COPY at a time; psycopg2's 8 kB are 400 turns at the interpreter for a chunk
+READ: Final = 1 << 17  # characters of a COPY at a time; psycopg2's 8 kB are 400 turns at the interpreter for a chunk
 CHUNK: Final = 5000  # rows of one COPY; about a quarter of a second, and a few megabytes
 
 Item = TypeVar("Item")
