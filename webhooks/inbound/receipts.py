@@ -54,6 +54,7 @@ class ReceiptsPump(Pump):
     name = "receipts"
     poll = 0.0  # the wait is in the read
     gather = 0.05  # seconds
+    worth = BATCH  # a provider waits for its answer, while what is stored may wait to be applied
     full = BATCH
 
     def __init__(self) -> None:
