@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
+from django.db.backends.postgresql import base  # noqa: F401  registers its own when it is imported: ours comes after
 from psycopg2 import extensions
 
 KNOWN: Final = 8192  # the last ones; about two megabytes, and more than a process has under way
@@ -22,8 +23,6 @@ def read(text: str | bytes | None, cursor: Any) -> UUID | None:
 
 def register() -> None:
     """For every connection of this process; in place of Django's own, which comes with its backend."""
-    import django.db.backends.postgresql.base  # noqa: F401, PLC0415  registers its own at import: ours comes after it
-
     one, many = BY_POSTGRES
     kind = extensions.new_type(one, "UUID", read)
     extensions.register_type(kind)

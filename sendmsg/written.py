@@ -4,7 +4,6 @@ The rows of a list share their account, their broadcast and their times. To writ
 texts, to write a moment five: for a hundred thousand rows that was a tenth of the whole.
 """
 
-from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Final
@@ -12,7 +11,10 @@ from uuid import UUID
 
 KNOWN: Final = 1024  # the last ones of each; a request needs a handful
 
-uuid_text: Final[Callable[[UUID], str]] = lru_cache(KNOWN)(str)
+
+@lru_cache(KNOWN)
+def uuid_text(uuid: UUID) -> str:
+    return str(uuid)
 
 
 @lru_cache(KNOWN)

@@ -24,4 +24,4 @@ def test_those_that_are_not_used_any_more_are_forgotten() -> None:
     for _ in range(KNOWN + 10):
         uuid_text(uuid4())
 
-    assert uuid_text.cache_info().currsize == KNOWN  # type: ignore[attr-defined]
+    assert uuid_text.cache_info().currsize == KNOWN
